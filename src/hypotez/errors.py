@@ -1,0 +1,165 @@
+"""Every error this package raises, in one tree.
+
+    HypotezError                      500 server_error
+    ├── InvalidRequest                400 invalid_request_error
+    │   ├── DataError                 faults in training data: file, line, field (see ``faults``)
+    │   ├── ImageError                not an image, too large, unreadable
+    │   └── ContextLengthExceeded     code context_length_exceeded
+    ├── AuthenticationFailed          401 invalid_api_key
+    ├── PermissionDenied              403
+    ├── NotFound                      404
+    │   └── ModelNotFound             code model_not_found
+    ├── Conflict                      409
+    ├── RateLimited                   429 rate_limit_exceeded
+    │   └── Overloaded                429, the local queue is full; carries ``retry_after``
+    ├── UpstreamError                 502, an upstream answered something we cannot pass on
+    ├── SettingsError                 a setting or a settings file is wrong
+    ├── MissingExtra                  an optional dependency is absent; names the pip command
+    ├── StorageError                  507, disk full, database or file unusable
+    ├── JobFailed                     a fine-tuning job ended without a model
+    └── ServerError                   the embedded server or engine could not start or broke
+
+Status, type and code are the wire's (OpenAI's error envelope). ``server/problems.py`` turns them
+into HTTP, ``cli/_print.py`` into a red line; nothing else translates. The official SDK's own errors
+are not part of this tree: they pass through untouched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class HypotezError(Exception):
+    """Base of the tree. ``str(error)`` is the sentence a user reads; ``hint`` is the cure, when it is a separate one."""
+
+    status: int = 500
+    type: str = "server_error"
+    code: str | None = None
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def envelope(self) -> dict[str, Any]:
+        """OpenAI's error envelope, ``{"error": {...}}``."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(HypotezError):
+    status = 400
+    type = "invalid_request_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with one place of a data set. ``line`` counts from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    field: str | None
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {f'{self.field}: ' if self.field else ''}{self.message}"
+
+
+class DataError(InvalidRequest):
+    """Training data is unusable. ``faults`` holds every fault found, not only the first."""
+
+    def __init__(self, message: str, *, faults: Sequence[Fault] = (), **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.faults = list(faults)
+
+
+class ImageError(InvalidRequest):
+    code = "invalid_image_format"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class AuthenticationFailed(HypotezError):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(HypotezError):
+    status = 403
+    type = "invalid_request_error"
+
+
+class NotFound(HypotezError):
+    status = 404
+    type = "invalid_request_error"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, model: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"The model `{model}` does not exist or you do not have access to it.", param="model", hint=hint
+        )
+
+
+class Conflict(HypotezError):
+    status = 409
+    type = "invalid_request_error"
+
+
+class RateLimited(HypotezError):
+    """``retry_after`` is in seconds and becomes the Retry-After header."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.retry_after = retry_after
+
+
+class Overloaded(RateLimited):
+    """This machine has more requests waiting than it is allowed to queue."""
+
+
+class UpstreamError(HypotezError):
+    status = 502
+    type = "upstream_error"
+
+
+class SettingsError(HypotezError):
+    pass
+
+
+class MissingExtra(HypotezError):
+    """``MissingExtra("local", "the embedded server")``."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(f"{what} needs an optional part. Install it: pip install 'hypotez[{extra}]'")
+        self.extra = extra
+
+
+class StorageError(HypotezError):
+    status = 507
+
+
+class JobFailed(HypotezError):
+    """``job`` is the job object as the API returned it."""
+
+    def __init__(self, message: str, *, job: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.job = job
+
+
+class ServerError(HypotezError):
+    pass
