@@ -30,7 +30,7 @@ from typing import Any
 
 
 class HypotezError(Exception):
-    """Base of the tree. ``str(error)`` is the sentence a user reads; ``hint`` is the cure, when it is a separate one."""
+    """Base of the tree. ``str(error)`` is what a user reads; ``hint`` is the cure, when it is a separate sentence."""
 
     status: int = 500
     type: str = "server_error"

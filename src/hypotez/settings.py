@@ -1,0 +1,158 @@
+"""Every knob with its default and its sentence. Read once, at the edge; passed on as plain values.
+
+Sources, strongest first: arguments, ``HYPOTEZ_*`` in the environment (``HYPOTEZ_SERVER__PORT`` reaches
+into a section), ``hypotez.toml`` in the current folder, ``hypotez.toml`` in the user's configuration
+folder, the defaults below. ``OPENAI_API_KEY``/``OPENAI_BASE_URL`` are read too, as the official SDK
+reads them: see ``Settings.upstream_chain``.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from hypotez.errors import SettingsError
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_MODELS = ["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:gpt-*"]
+
+
+def configuration_files() -> list[Path]:
+    """The places where ``hypotez.toml`` is looked for, weakest first."""
+    return [Path(platformdirs.user_config_dir("hypotez")) / "hypotez.toml", Path("hypotez.toml")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Upstream(Section):
+    """One server elsewhere that speaks the same wire: OpenAI, Azure, vLLM, llama-server, Ollama."""
+
+    base_url: str = Field(description="Where it is, with its /v1.")
+    api_key: SecretStr | None = Field(None, description="Its key; none for servers that ask for none.")
+    models: list[str] = Field(["*"], description="Patterns (fnmatch) of the model names it serves.")
+    timeout: float = Field(600.0, gt=0, description="Seconds without an answer before a request is given up.")
+
+
+class ServerSettings(Section):
+    host: str = Field("127.0.0.1", description="Address to listen on; off loopback an API key is required.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_key: SecretStr | None = Field(None, description="One key that opens everything; also HYPOTEZ_API_KEY.")
+    max_upload: int = Field(512 * 1024**2, gt=0, description="Largest file accepted, in bytes.")
+    run_seconds: int = Field(600, gt=0, description="Seconds after which a run that is not finished expires.")
+
+
+class EngineSettings(Section):
+    model: str = Field("pocket", description="Default local model: a name, a folder or a Hugging Face repository.")
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field("auto", description="Weights in memory.")
+    device: str = Field("auto", description="auto, cpu or cuda.")
+    threads: int | None = Field(None, ge=1, description="Threads for matrix products; unset: one per core.")
+    max_batch: int = Field(32, ge=1, description="Sequences computed together in one step.")
+    cache_tokens: int = Field(65536, ge=256, description="Tokens the KV cache holds, all sequences together.")
+    max_queue: int = Field(256, ge=1, description="Requests that may wait; one more gets 429 and Retry-After.")
+
+
+class TrainingSettings(Section):
+    concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at once.")
+    heartbeat_seconds: float = Field(15.0, gt=0, description="Silence after which a job counts as orphaned.")
+    threads: int | None = Field(None, ge=1, description="Threads for a training process; unset: one per core.")
+
+
+class AssistantIds(Section):
+    model_config = ConfigDict(extra="allow")
+    code_assistant: str | None = Field(None, description="Assistant used when none is named.")
+
+
+class OpenAICredentials(Section):
+    assistant_id: AssistantIds = Field(default_factory=AssistantIds, description="Assistants by role.")
+
+
+class Credentials(Section):
+    openai: OpenAICredentials = Field(default_factory=OpenAICredentials, description="What belongs to OpenAI's wire.")
+
+
+class Settings(BaseSettings):
+    """All settings. ``Settings.load()`` reads every source and turns a fault into ``SettingsError``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HYPOTEZ_", env_nested_delimiter="__", extra="ignore", env_ignore_empty=True
+    )
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("hypotez")),
+        description="Folder of everything hypotez writes: database, files, models, dialogues.",
+    )
+    database: str | None = Field(None, description="SQLAlchemy URL; unset: SQLite in the home folder.")
+    default_model: str = Field("gpt-4o-mini", description="Model of OpenAIModel and the command line.")
+    aliases: dict[str, str] = Field(default_factory=dict, description="Names that stand for another model.")
+    upstream: list[Upstream] = Field(default_factory=list, description="Servers elsewhere, first match wins.")
+    assistants_file: Path | None = Field(None, description="assistants.json; unset: in the home folder.")
+    sentiment: Literal["classifier", "model"] = Field("classifier", description="Who judges a reply's sentiment.")
+    server: ServerSettings = Field(default_factory=ServerSettings, description="The server.")
+    engine: EngineSettings = Field(default_factory=EngineSettings, description="The embedded engine.")
+    training: TrainingSettings = Field(default_factory=TrainingSettings, description="Fine-tuning.")
+    credentials: Credentials = Field(default_factory=Credentials, description="Ids that belong to the user.")
+    api_key: SecretStr | None = Field(None, description="Key the server asks for and the class sends.")
+    openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY", description="OpenAI's own variable.")
+    openai_base_url: str | None = Field(None, alias="OPENAI_BASE_URL", description="OpenAI's own variable.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """pydantic-settings' hook; the order is the docstring's."""
+        files = TomlConfigSettingsSource(settings_cls, toml_file=configuration_files())
+        return init_settings, env_settings, files
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """Read every source. Raises ``SettingsError`` naming each wrong setting and where it may be mended."""
+        try:
+            return cls(**values)
+        except ValidationError as exc:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+            raise SettingsError(f"Wrong setting: {faults}. See `hypotez.toml` and HYPOTEZ_* variables.") from exc
+        except tomllib.TOMLDecodeError as exc:
+            raise SettingsError(f"hypotez.toml is not valid TOML: {exc}.") from exc
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'hypotez.db'}"
+
+    @property
+    def assistants_path(self) -> Path:
+        return self.assistants_file or self.home / "assistants.json"
+
+    @property
+    def dialogues(self) -> Path:
+        return self.home / "AI"
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    def upstream_chain(self) -> list[Upstream]:
+        """Configured upstreams, then the one that OpenAI's own variables describe.
+
+        With only a key, OpenAI's model names go to OpenAI; with a base URL, every name that is not local does.
+        """
+        chain = list(self.upstream)
+        if self.openai_base_url:
+            chain.append(Upstream(base_url=self.openai_base_url, api_key=self.openai_api_key))
+        elif self.openai_api_key and self.openai_api_key.get_secret_value():
+            chain.append(Upstream(base_url=OPENAI_URL, api_key=self.openai_api_key, models=OPENAI_MODELS))
+        return chain
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

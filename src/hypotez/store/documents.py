@@ -1,0 +1,176 @@
+"""Every API object is one row: a JSON body under a parent, with kind, project, status and version.
+
+``body`` is what the API returns. ``private`` is ours beside it (a path, a request as it was sent) and
+never leaves. Lists are one keyset query for all kinds, ordered by time of creation, then by arrival.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from hypotez.errors import InvalidRequest, NotFound
+from hypotez.store.schema import documents
+
+Json = dict[str, Any]
+Order = Literal["asc", "desc"]
+MAIN = "default"  # the project of a server without keys
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    seq: int
+    id: str
+    kind: str
+    project: str
+    parent: str
+    created_at: int
+    status: str | None
+    version: int
+    body: Json
+    private: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Document]
+    has_more: bool
+
+
+class Documents:
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def create(
+        self, kind: str, body: Json, *, project: str = MAIN, parent: str = "", private: Json | None = None
+    ) -> Document:
+        """Insert ``body`` under its ``id``, ``created_at`` (now when absent) and ``status`` (may be absent)."""
+        row = {
+            "id": body["id"],
+            "kind": kind,
+            "project": project,
+            "parent": parent,
+            "created_at": body["created_at"] if "created_at" in body else int(time.time()),
+            "status": body.get("status"),
+            "version": 1,
+            "body": body,
+            "private": private or {},
+        }
+        (seq,) = self._connection.execute(documents.insert().values(row)).inserted_primary_key or (0,)
+        return Document(seq=seq, **row)
+
+    def find(self, kind: str, id: str, *, project: str | None = None, parent: str | None = None) -> Document | None:
+        """The document, or None when it is not there, not of this kind, project or parent."""
+        query = sa.select(documents).where(documents.c.id == id, documents.c.kind == kind)
+        if project is not None:
+            query = query.where(documents.c.project == project)
+        if parent is not None:
+            query = query.where(documents.c.parent == parent)
+        row = self._connection.execute(query).first()
+        return None if row is None else Document(**row._mapping)
+
+    def get(self, kind: str, id: str, *, project: str | None = None, parent: str | None = None) -> Document:
+        """As ``find``, but ``NotFound`` in OpenAI's words when there is none."""
+        found = self.find(kind, id, project=project, parent=parent)
+        if found is None:
+            raise NotFound(f"No {kind.rpartition('.')[2].replace('_', ' ')} found with id '{id}'.")
+        return found
+
+    def change(
+        self,
+        document: Document,
+        body: Mapping[str, Any] | None = None,
+        *,
+        private: Mapping[str, Any] | None = None,
+    ) -> Document | None:
+        """Merge the given fields. None when somebody else changed the row since ``document`` was read."""
+        changed = replace(
+            document,
+            body={**document.body, **(body or {})},
+            private={**document.private, **(private or {})},
+            version=document.version + 1,
+        )
+        changed = replace(changed, status=changed.body.get("status"))
+        done = self._connection.execute(
+            documents.update()
+            .where(documents.c.seq == document.seq, documents.c.version == document.version)
+            .values(version=changed.version, body=changed.body, private=changed.private, status=changed.status)
+        )
+        return changed if done.rowcount == 1 else None
+
+    def move(
+        self, kind: str, id: str, from_: Iterable[str], to: str, body: Mapping[str, Any] | None = None, **private: Any
+    ) -> Document | None:
+        """Change the status when it is one of ``from_``; None when it is not. Atomic inside the transaction."""
+        found = self.find(kind, id)
+        if found is None or found.status not in set(from_):
+            return None
+        return self.change(found, {**(body or {}), "status": to}, private=private)
+
+    def delete(self, document: Document) -> bool:
+        """Delete the row; children are the caller's to delete (``delete_children``)."""
+        return self._connection.execute(documents.delete().where(documents.c.seq == document.seq)).rowcount == 1
+
+    def delete_children(self, parent: str) -> int:
+        return self._connection.execute(documents.delete().where(documents.c.parent == parent)).rowcount
+
+    def page(
+        self,
+        kind: str,
+        *,
+        project: str | None = None,
+        parent: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        after: str | None = None,
+        before: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Page:
+        """One page, keyset. ``after``/``before`` are ids in the page's own order, as in OpenAI's lists.
+
+        ``metadata`` and ``fields`` filter on equal values in the body. Raises ``InvalidRequest`` when a cursor
+        is not an object of this list.
+        """
+        query = sa.select(documents).where(documents.c.kind == kind)
+        if project is not None:
+            query = query.where(documents.c.project == project)
+        if parent is not None:
+            query = query.where(documents.c.parent == parent)
+        for key, value in (metadata or {}).items():
+            query = query.where(documents.c.body["metadata"][key].as_string() == value)
+        for key, value in (fields or {}).items():
+            query = query.where(documents.c.body[key].as_string() == value)
+        place = sa.tuple_(documents.c.created_at, documents.c.seq)
+        forward = order == "asc"
+        for cursor, name, later in ((after, "after", forward), (before, "before", not forward)):
+            if cursor is None:
+                continue
+            at = self.find(kind, cursor, project=project, parent=parent)
+            if at is None:
+                raise InvalidRequest(f"No {kind} found with id '{cursor}' in this list.", param=name)
+            here = sa.tuple_(sa.literal(at.created_at), sa.literal(at.seq))
+            query = query.where(place > here if later else place < here)
+        # `before` alone means the page that ends just before it: read backwards, then turn round
+        backwards = before is not None and after is None
+        ascending = forward != backwards
+        by = (documents.c.created_at, documents.c.seq)
+        query = query.order_by(*(c.asc() if ascending else c.desc() for c in by)).limit(limit + 1)
+        rows = [Document(**row._mapping) for row in self._connection.execute(query)]
+        items = rows[:limit]
+        return Page(items[::-1] if backwards else items, has_more=len(rows) > limit)
+
+    def with_status(self, kind: str, statuses: Iterable[str]) -> list[Document]:
+        """All documents of a kind in one of the states, oldest first, every project."""
+        query = sa.select(documents).where(documents.c.kind == kind, documents.c.status.in_(list(statuses)))
+        return [Document(**r._mapping) for r in self._connection.execute(query.order_by(documents.c.seq))]
+
+    def count(self, kind: str, *, parent: str | None = None, project: str | None = None) -> int:
+        query = sa.select(sa.func.count()).select_from(documents).where(documents.c.kind == kind)
+        if parent is not None:
+            query = query.where(documents.c.parent == parent)
+        if project is not None:
+            query = query.where(documents.c.project == project)
+        return self._connection.scalar(query) or 0
