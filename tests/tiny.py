@@ -1,0 +1,42 @@
+"""Tiny models built in a test: a BPE tokenizer over bytes, its folder, random weights by the ``nn`` room."""
+
+import json
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+CORPUS = [
+    "The capital of France is Paris. What is the weather like in Paris today?",
+    '{"name": "get_weather", "arguments": {"city": "Paris", "unit": "celsius"}}',
+    "Столица Франции - Париж. Какая сегодня погода в Париже?",
+    "Hello! How can I help you? user assistant system tool",
+]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+def bpe(vocab_size: int = 384) -> tokenizers.Tokenizer:
+    """A byte-level BPE tokenizer with ChatML's tokens: ``<|endoftext|>`` 0, ``<|im_start|>`` 1, ``<|im_end|>`` 2."""
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def tokenizer_folder(folder: Path, template: str | None = None, **config: object) -> Path:
+    """``folder`` with a tokenizer, its config and, when given, a chat template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bpe().save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", **config})
+    )
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder
