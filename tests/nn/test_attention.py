@@ -1,0 +1,31 @@
+"""The packed path gives what one big mask gives."""
+
+import pytest
+import torch
+
+from hypotez.nn.attention import Packed, plain
+
+
+@pytest.mark.parametrize("lengths", [[5, 1, 9], [4, 4, 4], [7]], ids=["ragged", "equal", "one"])
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_packed_equals_the_mask_written_out(lengths, window, softcap):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(sum(lengths), heads, 8) for heads in (4, 2, 2))
+
+    fast = Packed(lengths, [window], softcap)(0, q, k, v)
+
+    torch.testing.assert_close(fast, plain(q, k, v, lengths, window, softcap))
+
+
+def test_changing_one_sequence_changes_no_other():
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(12, 2, 8) for _ in range(3))
+    attend = Packed([4, 8])
+    before = attend(0, q, k, v)
+
+    k[:4] += 1
+
+    after = attend(0, q, k, v)
+    assert torch.equal(after[4:], before[4:])
+    assert not torch.equal(after[:4], before[:4])
