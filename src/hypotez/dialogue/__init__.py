@@ -1,0 +1,1 @@
+"""What was said: kept on disk as it happens (``log``), read back (``saved``), turned into examples (``dataset``)."""
