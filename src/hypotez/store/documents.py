@@ -31,6 +31,7 @@ class Document:
     version: int
     body: Json
     private: Json
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,19 @@ class Documents:
         self._connection = connection
 
     def create(
-        self, kind: str, body: Json, *, project: str = MAIN, parent: str = "", private: Json | None = None
+        self,
+        kind: str,
+        body: Json,
+        *,
+        project: str = MAIN,
+        parent: str = "",
+        private: Json | None = None,
+        request: str | None = None,
     ) -> Document:
-        """Insert ``body`` under its ``id``, ``created_at`` (now when absent) and ``status`` (may be absent)."""
+        """Insert ``body`` under its ``id``, ``created_at`` (now when absent) and ``status`` (may be absent).
+
+        ``request`` is the fingerprint of the request that asked for it (``made_by``).
+        """
         row = {
             "id": body["id"],
             "kind": kind,
@@ -57,6 +68,7 @@ class Documents:
             "version": 1,
             "body": body,
             "private": private or {},
+            "request": request,
         }
         (seq,) = self._connection.execute(documents.insert().values(row)).inserted_primary_key or (0,)
         return Document(seq=seq, **row)
@@ -77,6 +89,13 @@ class Documents:
         if found is None:
             raise NotFound(f"No {kind.rpartition('.')[2].replace('_', ' ')} found with id '{id}'.")
         return found
+
+    def made_by(self, request: str, kind: str, *, since: int) -> list[Document]:
+        """What requests with this fingerprint created since a time in unix seconds, newest first."""
+        query = sa.select(documents).where(
+            documents.c.request == request, documents.c.kind == kind, documents.c.created_at >= since
+        )
+        return [Document(**row._mapping) for row in self._connection.execute(query.order_by(documents.c.seq.desc()))]
 
     def change(
         self,

@@ -25,6 +25,8 @@ documents = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("body", sa.JSON, nullable=False),
     sa.Column("private", sa.JSON, nullable=False),
+    sa.Column("request", sa.String(64)),  # fingerprint of the request that created it, to answer a retry
+    sa.Index("documents_by_request", "request", sqlite_where=sa.text("request IS NOT NULL")),
     sa.Index("documents_by_parent", "kind", "parent", "created_at", "seq"),
     sa.Index("documents_by_project", "kind", "project", "created_at", "seq"),
     sa.Index("documents_by_status", "kind", "status"),
