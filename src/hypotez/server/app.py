@@ -1,0 +1,110 @@
+"""The ASGI application: routers, errors, and one thin layer around every request."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hypotez.errors import HypotezError
+from hypotez.server import health, problems
+from hypotez.server.auth import Keys, caller_of
+from hypotez.server.problems import TooLarge
+from hypotez.server.services import Services
+from hypotez.wire.ids import random_name
+
+log = logging.getLogger(__name__)
+
+
+def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application. ``routers`` are mounted under /v1; the assembler names them (``embedded.py``)."""
+    app = FastAPI(title="hypotez", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = services
+    problems.install(app)
+    app.include_router(health.router)
+    for router in routers:
+        app.include_router(router, prefix="/v1")
+    app.add_middleware(Edge, services=services, keys=Keys(services.store, services.api_key))
+    return app
+
+
+class Edge:
+    """Around every request: who asks, how large it is, its id and time, and the last resort for errors.
+
+    Pure ASGI: Starlette's ``BaseHTTPMiddleware`` would cost more than the whole endpoint.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services, keys: Keys) -> None:
+        self.app, self.services, self.keys = app, services, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        request_id = f"req_{random_name(24)}"
+        started = False
+
+        async def stamped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                took = int((time.perf_counter() - begun) * 1000)
+                message["headers"] += [
+                    (b"x-request-id", request_id.encode()),
+                    (b"openai-processing-ms", str(took).encode()),
+                    (b"openai-version", b"2020-10-01"),
+                ]
+                await send(message)
+            elif "hypotez.created" in scope:
+                await self._deliver(scope, receive, send, message)
+            else:
+                await send(message)
+
+        try:
+            limited = self._admit(scope, receive)
+            await self.app(scope, limited, stamped)
+            return
+        except HypotezError as error:
+            response = problems.problem(error)
+        except Exception as error:
+            if started:
+                raise  # the status is out; closing the connection is all that is left to say
+            response = problems.unexpected(error)
+        if not started:
+            await response(scope, receive, stamped)
+
+    def _admit(self, scope: Scope, receive: Receive) -> Receive:
+        """Set the caller or refuse. Returns ``receive`` with the limit on the body's size."""
+        if scope["path"].startswith("/v1"):
+            scope["hypotez.caller"] = caller_of(scope, self.keys)
+        most = self.services.max_upload if scope["path"] == "/v1/files" else self.services.max_body
+        most += 64 * 1024  # the multipart envelope
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > most:
+            raise TooLarge(f"Request too large: at most {most} bytes are accepted here.")
+        got = 0
+
+        async def limited() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > most:
+                raise HTTPException(413, f"Request too large: at most {most} bytes are accepted here.")
+            return message
+
+        return limited
+
+    async def _deliver(self, scope: Scope, receive: Receive, send: Send, message: Message) -> None:
+        """Send the first body of a creation's response and record that a connected client got it."""
+        if message.get("more_body") and not message.get("body"):
+            await send(message)
+            return
+        id = scope.pop("hypotez.created")
+        gone = await Request(scope, receive).is_disconnected()
+        await send(message)
+        if not gone:
+            self.services.delivered.add(id)

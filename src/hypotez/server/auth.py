@@ -1,0 +1,124 @@
+"""Who is asking: API keys, their projects, and the caller of a request.
+
+Keys lie in the store hashed; the plain key is shown once, when it is made. A server without any key (loopback
+only, ``embedded.serve`` sees to that) asks for none, and everything belongs to the default project.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from hypotez.errors import AuthenticationFailed, NotFound
+from hypotez.store import Document, Store
+from hypotez.store.documents import MAIN, Json
+from hypotez.wire.ids import new_id
+
+KIND = "api_key"
+FRESH_SECONDS = 2.0  # how long a revoked key may still be believed
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: set for every request under /v1."""
+
+    project: str
+    admin: bool
+    key: str | None = None  # id of the key, never the key
+
+
+class Keys:
+    """Finds the caller of a key. Thread-safe: its memory is one dictionary that is replaced, never changed."""
+
+    def __init__(self, store: Store, master: str | None = None) -> None:
+        self._store, self._master = store, master
+        self._read_at = float("-inf")
+        self._known: dict[str, Caller] = {}  # sha256 of the key: its caller
+
+    def caller(self, key: str | None) -> Caller:
+        """Raises ``AuthenticationFailed`` in OpenAI's words."""
+        known = self._fresh()
+        if self._master is None and not known:
+            return Caller(MAIN, admin=True)
+        if not key:
+            raise AuthenticationFailed(
+                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY). Create one with `hypotez keys create`.",
+                code=None,
+            )
+        if self._master is not None and hmac.compare_digest(key.encode(), self._master.encode()):
+            return Caller(MAIN, admin=True)
+        mine = hash_key(key)
+        found: Caller | None = None
+        for hashed, caller in known.items():  # every one of them: the time taken tells nothing
+            if hmac.compare_digest(hashed, mine):
+                found = caller
+        if found is None:
+            raise AuthenticationFailed(
+                f"Incorrect API key provided: {_masked(key)}. `hypotez keys list` shows the keys of this server."
+            )
+        return found
+
+    def _fresh(self) -> dict[str, Caller]:
+        now = time.monotonic()
+        if now - self._read_at > FRESH_SECONDS:
+            with self._store.read() as tx:
+                keys = tx.documents.with_status(KIND, ["active"])
+            self._known = {
+                key.private["sha256"]: Caller(key.project, bool(key.body.get("admin")), key.id) for key in keys
+            }
+            self._read_at = now
+        return self._known
+
+
+def caller_of(scope: Scope, keys: Keys) -> Caller:
+    """The caller of a request, from ``Authorization: Bearer`` or Azure's ``api-key``."""
+    headers = dict(scope["headers"])
+    bearer = headers.get(b"authorization", b"").decode("latin-1")
+    key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get(b"api-key", b"").decode("latin-1")
+    return keys.caller(key)
+
+
+def create_key(store: Store, name: str, *, project: str = MAIN, admin: bool = False) -> tuple[str, Json]:
+    """Make a key; returns it in the clear, for the only time, and its object."""
+    key = f"sk-hypotez-{secrets.token_urlsafe(32)}"
+    body = {
+        "id": new_id("key"),
+        "object": "api_key",
+        "name": name,
+        "project": project,
+        "admin": admin,
+        "redacted_value": _masked(key),
+        "created_at": int(time.time()),
+        "status": "active",
+    }
+    with store.write() as tx:
+        tx.documents.create(KIND, body, project=project, private={"sha256": hash_key(key)})
+    return key, body
+
+
+def list_keys(store: Store) -> list[Json]:
+    """Every key that opens something, oldest first, without the key itself."""
+    with store.read() as tx:
+        return [key.body for key in tx.documents.with_status(KIND, ["active"])]
+
+
+def revoke_key(store: Store, id: str) -> Document:
+    """Close a key for good. ``NotFound`` when there is no such open key."""
+    with store.write() as tx:
+        moved = tx.documents.move(KIND, id, ["active"], "revoked")
+        if moved is None:
+            raise NotFound(f"No API key found with id '{id}'. `hypotez keys list` shows them.")
+        return moved
+
+
+def hash_key(key: str) -> str:
+    """A key has 256 random bits: a plain hash cannot be turned round, a slow one would cost every request."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _masked(key: str) -> str:
+    return f"{key[:7]}{'*' * 8}{key[-4:]}" if len(key) >= 16 else "*" * 8

@@ -1,0 +1,76 @@
+"""Errors become HTTP here and nowhere else: OpenAI's envelope, status and headers."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from hypotez.errors import HypotezError, InvalidRequest, NotFound, RateLimited, ServerError
+from hypotez.server.answers import answer
+from hypotez.wire.faults import BAD_JSON, fault
+
+log = logging.getLogger(__name__)
+
+
+class TooLarge(InvalidRequest):
+    """413: the request is larger than this server takes."""
+
+    status = 413
+
+
+def problem(error: HypotezError) -> Response:
+    """The response that tells of ``error``."""
+    headers = dict(getattr(error, "headers", {}))
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        headers["retry-after-ms"] = str(max(1, round(error.retry_after * 1000)))
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.status >= 500:
+        log.error("%s: %s", type(error).__name__, error, exc_info=error)
+    return answer(error.envelope(), error.status, headers)
+
+
+def unexpected(error: Exception) -> Response:
+    """A fault of ours: the traceback goes to the log, the client learns that it was not its own."""
+    log.error("unexpected error", exc_info=error)
+    text = "The server had an error while processing your request. Sorry about that! Its log has the traceback."
+    return answer(ServerError(text).envelope(), 500)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of ``app`` in OpenAI's envelope."""
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HypotezError: _domain,
+        RequestValidationError: _validation,
+        HTTPException: _http,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _domain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HypotezError)
+    return problem(error)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem(fault(error.errors()))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    method, path = request.method, request.url.path
+    if error.status_code == 404:
+        return problem(NotFound(f"Invalid URL ({method} {path})"))
+    if error.status_code == 405:
+        refused = InvalidRequest(f"Not allowed to {method} on {path} .", code="method_not_supported")
+        refused.status = 405
+        return problem(refused)
+    if error.status_code == 413:
+        return problem(TooLarge(error.detail))
+    return problem(InvalidRequest(BAD_JSON if error.status_code == 400 else error.detail))

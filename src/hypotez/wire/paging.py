@@ -1,0 +1,30 @@
+"""Lists: what a client may ask for, and the envelope it gets back."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+
+
+class ListQuery(BaseModel):
+    """Query parameters of a list; ``after`` and ``before`` are ids of the list's own objects."""
+
+    model_config = ConfigDict(extra="ignore")
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    order: Literal["asc", "desc"] = "desc"
+    after: str | None = None
+    before: str | None = None
+
+
+def listing(items: Sequence[Json], has_more: bool) -> Json:
+    """OpenAI's list envelope. ``first_id`` and ``last_id`` are null when the page is empty."""
+    ids = [item.get("id") for item in items]
+    return {
+        "object": "list",
+        "data": list(items),
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+        "has_more": has_more,
+    }

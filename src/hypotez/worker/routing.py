@@ -1,0 +1,91 @@
+"""Which backend serves a model name: local or ``ft:``, else alias, else an upstream's pattern, else OpenAI's 404.
+
+Knows documents of kind "model" (tuned models, each its project's) and the ``Backend`` Protocol; no HTTP, no torch.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hypotez.backend import Backend, Card
+from hypotez.errors import ModelNotFound
+from hypotez.store import Document, Store
+
+Json = dict[str, Any]
+
+# what OpenAI switched off: programs written for these names go on, on the default model, when nobody else serves them
+RETIRED = re.compile(r"gpt-(4o|4o-mini|4\.1|4\.1-mini)(-\d{4}-\d{2}-\d{2})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    backend: Backend
+    model: str  # the backend's own name for it
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A backend elsewhere and the patterns (fnmatch) of the names it serves."""
+
+    backend: Backend
+    patterns: Sequence[str]
+    url: str = ""
+
+
+class Router:
+    def __init__(
+        self,
+        store: Store,
+        local: Backend | None,
+        upstreams: Sequence[Served] = (),
+        aliases: Mapping[str, str] | None = None,
+        default: str | None = None,  # the local model behind retired names
+    ) -> None:
+        self._store, self.local, self.upstreams = store, local, list(upstreams)
+        self.aliases, self.default = dict(aliases or {}), default
+
+    async def route(self, model: str, project: str) -> Route:
+        """Where a request for ``model`` goes. Raises ``ModelNotFound``."""
+        seen = {model}
+        wanted = model
+        while True:
+            if self.local is not None and (await self._is_local(wanted) or self.tuned(wanted, project)):
+                return Route(self.local, wanted, local=True)
+            target = self.aliases.get(wanted)
+            if target is None or target in seen:
+                break
+            seen.add(wanted := target)
+        for served in self.upstreams:
+            if any(fnmatchcase(wanted, pattern) for pattern in served.patterns):
+                return Route(served.backend, wanted, local=False)
+        if self.local is not None and self.default is not None and RETIRED.fullmatch(wanted):
+            return Route(self.local, self.default, local=True)
+        raise ModelNotFound(model, hint=f"Models here: {', '.join(await self.names(project)) or 'none'}.")
+
+    def tuned(self, model: str, project: str) -> Document | None:
+        """The document of a tuned model or checkpoint of this project, or None."""
+        if not model.startswith("ft:"):
+            return None
+        with self._store.read() as tx:
+            return tx.documents.find("model", model, project=project)
+
+    async def local_cards(self) -> Sequence[Card]:
+        return await self.local.cards() if self.local is not None else []
+
+    async def names(self, project: str) -> list[str]:
+        """Local models, this project's tuned ones and the aliases."""
+        with self._store.read() as tx:
+            tuned = [model.id for model in tx.documents.page("model", project=project, limit=100).items]
+        names = [*(card.id for card in await self.local_cards()), *tuned, *self.aliases]
+        return list(dict.fromkeys(names))
+
+    async def _is_local(self, model: str) -> bool:
+        return any(card.id == model for card in await self.local_cards() if not model.startswith("ft:"))
+
+    async def aclose(self) -> None:
+        for backend in [self.local, *(served.backend for served in self.upstreams)]:
+            if backend is not None:
+                await backend.aclose()
