@@ -65,8 +65,10 @@ def save_adapter(decoder: Decoder, slot: int, folder: str | Path, base: str, dty
 
 
 @torch.no_grad()
-def load_adapter(decoder: Decoder, slot: int, folder: str | Path) -> None:
+def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.dtype | None = None) -> None:
     """Put the adapter in ``folder`` into ``slot``; slots grow where its rank or its targets need it.
+
+    Slots that are made for it have ``dtype`` (None: the weights').
 
     Raises ``InvalidRequest`` where the folder is not a LoRA adapter, or not one for this decoder.
     """
@@ -75,7 +77,7 @@ def load_adapter(decoder: Decoder, slot: int, folder: str | Path) -> None:
     if not ranks:
         raise InvalidRequest(f"{folder} holds no LoRA matrices.")
     targets = sorted({name.split(".")[-3] for name in ranks})
-    attach(decoder, max(ranks.values()), targets, slot + 1)
+    attach(decoder, max(ranks.values()), targets, slot + 1, dtype)
     for layer, linear in zip(_layers(decoder), linears(decoder), strict=True):
         if (lora := linear.lora) is None:
             continue

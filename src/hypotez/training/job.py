@@ -1,0 +1,262 @@
+"""``train(spec, journal)``: from a base model and a file to an adapter, through kills, pauses and restarts.
+
+Everything it knows about the outside is in ``Spec`` and ``Journal``. It may be called again with the same spec after
+any interruption, and goes on from the last state it kept; the result is the same to the last bit. Knows no HTTP, no
+SQL and no process.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+
+from hypotez.errors import Conflict, InvalidRequest
+from hypotez.nn.adapters import load_adapter, save_adapter
+from hypotez.nn.config import from_hf
+from hypotez.nn.decoder import Decoder
+from hypotez.nn.load import load
+from hypotez.nn.lora import ALL_LINEAR, attach, initialise
+from hypotez.text import Chat
+from hypotez.training.auto import Auto, Hyperparameters, resolve
+from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
+from hypotez.training.examples import Examples
+from hypotez.training.logps import Policy
+from hypotez.training.loop import Loop, Position
+from hypotez.training.methods import Method, MethodName, method
+from hypotez.training.optimizer import AdamW
+
+Wanted = Literal["run", "pause", "cancel"]
+KEPT_EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One job. Everything that decides its numbers is here; two runs of one spec give the same adapter."""
+
+    base: str  # a Hugging Face folder
+    training_file: Path
+    work: Path  # belongs to this job alone; states, epochs and the result live here
+    method: str = "supervised"  # or dpo, kto
+    validation_file: Path | None = None
+    start_adapter: Path | None = None  # goes on from it, with its rank and targets
+    n_epochs: int | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    learning_rate_multiplier: float | Auto = "auto"
+    beta: float | Auto = "auto"
+    seed: int = 0
+    r: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = ALL_LINEAR
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the weights; what is trained is float32
+    threads: int | None = None  # part of the numbers: another count rounds otherwise
+    max_tokens: int | None = None  # per example; None is the model's own limit
+    early_stopping: int = 0  # epochs without a better full validation loss before it stops; 0 is never
+    save_every: float = 10.0  # seconds between states
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``adapter`` is a PEFT folder, None where ``stopped`` says why there is none yet."""
+
+    adapter: Path | None
+    steps: int
+    trained_tokens: int
+    final_loss: float
+    stopped: Wanted | None = None
+
+
+class Journal(Protocol):
+    """Where a training writes and from where it hears. After a restart the steps since the last state come again, with
+    the same numbers: keep one entry per step."""
+
+    def event(self, message: str, level: str = "info") -> None: ...
+
+    def hyperparameters(self, resolved: dict[str, float]) -> None: ...
+
+    def metrics(
+        self,
+        step: int,
+        total_steps: int,
+        train_loss: float,
+        train_accuracy: float,
+        valid_loss: float | None = None,
+        valid_accuracy: float | None = None,
+        full_valid_loss: float | None = None,
+        full_valid_accuracy: float | None = None,
+    ) -> None: ...
+
+    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
+        """An epoch's adapter. The last three stay in ``folder``; copy what shall live longer."""
+        ...
+
+    def wanted(self) -> Wanted:
+        """Asked after every step."""
+        ...
+
+
+def train(spec: Spec, journal: Journal) -> Result:
+    """Raises ``DataError`` for a file with nothing to learn, ``Conflict`` where ``work`` holds another job's state."""
+    if (done := _read_result(spec)) is not None:
+        return done
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    how = method(spec.method, 0.1 if spec.beta == "auto" else spec.beta)
+    config = from_hf(json.loads((Path(spec.base) / "config.json").read_text()))
+    limit = min(config.max_positions, spec.max_tokens or config.max_positions)
+    examples, valid = _read(spec, how, limit, journal)
+    decoder, policy = _model(spec, config.parameters)
+    parameters = resolve(
+        n_epochs=spec.n_epochs,
+        batch=spec.batch_size,
+        multiplier=spec.learning_rate_multiplier,
+        beta=spec.beta,
+        seed=spec.seed,
+        examples=len(examples),
+        hidden_size=config.hidden_size,
+        full=False,
+        method_rate=how.rate,
+        least_batch=how.least,
+    )
+    journal.hyperparameters(parameters.as_dict())
+    optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
+    position = _resume(spec, parameters, optimizer)
+    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position)
+    return _run(spec, journal, loop)
+
+
+def _run(spec: Spec, journal: Journal, loop: Loop) -> Result:
+    decoder, at, saved = loop.policy.decoder, loop.position, time.monotonic()
+
+    def keep() -> None:
+        state = {"fingerprint": fingerprint(spec), "position": at.as_dict(), "optimizer_steps": loop.optimizer.steps}
+        save_state(spec.work, at.step, loop.optimizer.state(), state)
+
+    while not loop.finished and not _stale(spec, at):
+        metrics = loop.step()
+        journal.metrics(**metrics)
+        if loop.epoch_ended:
+            _close_epoch(spec, journal, decoder, at)
+        if loop.epoch_ended or time.monotonic() - saved >= spec.save_every:
+            keep()
+            saved = time.monotonic()
+        if (wanted := journal.wanted()) != "run" and not loop.finished:
+            keep()
+            return Result(None, at.step, at.trained_tokens, at.last["train_loss"], wanted)
+    return _finish(spec, loop)
+
+
+def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -> None:
+    """Keep the epoch's adapter, the last three only, and note whether validation still improves."""
+    folder = spec.work / f"epoch-step-{at.step}"
+    publish(folder, lambda draft: save_adapter(decoder, 0, draft, spec.base))
+    journal.checkpoint(at.step, folder, dict(at.last))
+    loss = at.last.get("full_valid_loss")
+    if loss is not None:
+        better = at.best_loss is None or loss < at.best_loss
+        at.stale_epochs = 0 if better else at.stale_epochs + 1
+        if better:
+            at.best_loss, at.best_step = loss, at.step
+    epochs = sorted(spec.work.glob("epoch-step-*"), key=lambda f: int(f.name.rpartition("-")[2]))
+    best = f"epoch-step-{at.best_step}" if spec.early_stopping else ""
+    for old in epochs[:-KEPT_EPOCHS]:
+        if old.name != best:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _stale(spec: Spec, at: Position) -> bool:
+    return 0 < spec.early_stopping <= at.stale_epochs
+
+
+def _finish(spec: Spec, loop: Loop) -> Result:
+    """The result, published in one rename; with early stopping it is the best epoch's adapter."""
+    at = loop.position
+    best = spec.work / f"epoch-step-{at.best_step}"
+    result = {"steps": at.step, "trained_tokens": at.trained_tokens, "final_loss": at.last["train_loss"]}
+
+    def write(draft: Path) -> None:
+        if spec.early_stopping and at.best_step and best.exists():
+            shutil.copytree(best, draft, dirs_exist_ok=True)
+        else:
+            save_adapter(loop.policy.decoder, 0, draft, spec.base)
+        (draft / "training.json").write_text(json.dumps(result | {"fingerprint": fingerprint(spec)}))
+
+    publish(spec.work / "adapter", write)
+    drop_states(spec.work)
+    return Result(spec.work / "adapter", at.step, at.trained_tokens, at.last["train_loss"])
+
+
+def _read_result(spec: Spec) -> Result | None:
+    """What an earlier call finished, if it did."""
+    path = spec.work / "adapter" / "training.json"
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    if found["fingerprint"] != fingerprint(spec):
+        raise Conflict(f"{spec.work} holds the result of another job; give each job a folder of its own.")
+    return Result(path.parent, found["steps"], found["trained_tokens"], found["final_loss"])
+
+
+def _read(spec: Spec, how: Method, limit: int, journal: Journal) -> tuple[Examples, Examples | None]:
+    chat = Chat.open(spec.base)
+    examples = how.read(spec.training_file, chat, limit)
+    valid = how.read(spec.validation_file, chat, limit) if spec.validation_file is not None else None
+    for name, found in (("training", examples), ("validation", valid)):
+        if found is None:
+            continue
+        if found.cut:
+            journal.event(f"{found.cut} {name} example(s) were cut to the limit of {limit} tokens", "warn")
+        if found.left_out:
+            journal.event(f"{found.left_out} {name} example(s) have no reply to learn and were left out", "warn")
+    if len(examples) < how.least:
+        raise InvalidRequest(f"{spec.method} needs at least {how.least} examples, the file has {len(examples)}.")
+    return examples, valid
+
+
+def _model(spec: Spec, parameters: int) -> tuple[Decoder, Policy]:
+    """The base with a trained slot 0; a start adapter is slot 0's beginning, and slot 1 where a reference is needed."""
+    decoder = load(spec.base, dtype=precision(spec.precision, parameters))
+    if spec.start_adapter is None:
+        attach(decoder, spec.r, spec.targets, 1, torch.float32)
+        initialise(decoder, 0, spec.r, spec.alpha, spec.seed)
+        return decoder, Policy(decoder, 0, None)
+    load_adapter(decoder, 0, spec.start_adapter, torch.float32)
+    if spec.method == MethodName.SUPERVISED:
+        return decoder, Policy(decoder, 0, None)
+    load_adapter(decoder, 1, spec.start_adapter)
+    return decoder, Policy(decoder, 0, 1)
+
+
+def precision(wanted: str, parameters: int) -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively and the model is large enough to gain from it."""
+    if wanted != "auto":
+        return getattr(torch, wanted)  # type: ignore[no-any-return]
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native and parameters > 30_000_000 else torch.float32
+
+
+def _tokens_at_once(decoder: Decoder) -> int:
+    """So that what the backward pass keeps stays near 1.5 GB: about 18 numbers per hidden unit, layer and token."""
+    config = decoder.config
+    per_token = config.layers * (6 * config.hidden_size + 4 * config.intermediate_size) * decoder.dtype.itemsize
+    return int(min(max(1.5e9 / per_token, 512), 8192))
+
+
+def _resume(spec: Spec, parameters: Hyperparameters, optimizer: AdamW) -> Position:
+    if (kept := last_state(spec.work)) is None:
+        return Position()
+    tensors, state = kept
+    if state["fingerprint"] != fingerprint(spec):
+        raise Conflict(f"{spec.work} holds the state of another job; give each job a folder of its own.")
+    optimizer.restore(tensors, state["optimizer_steps"])
+    return Position(**state["position"])
+
+
+def fingerprint(spec: Spec) -> str:
+    """Of everything that decides the numbers: the same spec on the same files."""
+    told = {k: str(v) for k, v in vars(spec).items() if k not in ("work", "save_every")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""The training loop: batches in an order that only the seed decides, gradients gathered in parts, a step, metrics.
+
+One loop for every method. It knows where it is (``Position``) and can stop after any step and go on from there with
+the same numbers to the last bit. Knows no files and no job.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from hypotez.errors import JobFailed
+from hypotez.training.auto import Hyperparameters
+from hypotez.training.examples import Examples
+from hypotez.training.logps import Policy
+from hypotez.training.methods import Method
+from hypotez.training.optimizer import AdamW, rate
+
+
+@dataclass
+class Position:
+    """How far training has come; together with the optimiser's tensors, all that has to be kept."""
+
+    step: int = 0
+    trained_tokens: int = 0
+    last: dict[str, Any] = field(default_factory=dict)  # the last step's metrics
+    best_loss: float | None = None  # full validation loss, for early stopping
+    best_step: int = 0
+    stale_epochs: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean loss and share of right guesses over ``count`` things."""
+
+    loss: float
+    accuracy: float
+
+
+class Loop:
+    """``tokens_at_once`` bounds memory: a batch with more is worked through in parts, to the same gradient."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        method: Method,
+        optimizer: AdamW,
+        parameters: Hyperparameters,
+        train: Examples,
+        valid: Examples | None,
+        tokens_at_once: int,
+        position: Position,
+    ) -> None:
+        self.policy, self.method, self.optimizer, self.parameters = policy, method, optimizer, parameters
+        self.train, self.valid, self.tokens_at_once, self.position = train, valid, tokens_at_once, position
+        self.steps_per_epoch = math.ceil(len(train) / parameters.batch_size)
+        self.total_steps = self.steps_per_epoch * parameters.n_epochs
+        self._orders: dict[int, list[int]] = {}
+
+    def step(self) -> dict[str, Any]:
+        """One optimiser step; the step's metrics as the job's journal takes them."""
+        at, p = self.position, self.parameters
+        batch = self._batch(at.step)
+        count = self.method.count(self.train, batch)
+        loss, right, seen = 0.0, 0, 0
+        for part in self._parts(self.train, batch):
+            tally = self.method.loss(self.policy, self.train, part)
+            (tally.loss / count).backward()  # type: ignore[no-untyped-call]
+            loss, right, seen = loss + float(tally.loss.detach()), right + tally.right, seen + tally.count
+        if not math.isfinite(loss):
+            raise JobFailed(
+                f"The loss became {loss} at step {at.step + 1}; lower learning_rate_multiplier "
+                f"(it was {p.learning_rate_multiplier})."
+            )
+        self.optimizer.step(rate(at.step, self.total_steps, p.rate))
+        at.step += 1
+        at.trained_tokens += sum(self.train.length(i) for i in batch)
+        metrics: dict[str, Any] = {
+            "step": at.step,
+            "total_steps": self.total_steps,
+            "train_loss": loss / count,
+            "train_accuracy": right / max(seen, 1),
+        }
+        if self.valid is not None:
+            metrics |= self._validate()
+        at.last = metrics
+        return metrics
+
+    @property
+    def finished(self) -> bool:
+        return self.position.step >= self.total_steps
+
+    @property
+    def epoch_ended(self) -> bool:
+        return self.position.step > 0 and self.position.step % self.steps_per_epoch == 0
+
+    @torch.no_grad()
+    def score(self, examples: Examples, which: Sequence[int]) -> Score:
+        loss, right, seen = 0.0, 0, 0
+        for part in self._parts(examples, which):
+            tally = self.method.loss(self.policy, examples, part)
+            loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
+        return Score(loss / max(seen, 1), right / max(seen, 1))
+
+    def _validate(self) -> dict[str, float]:
+        """A batch of the validation set about ten times an epoch, all of it where the epoch ends."""
+        assert self.valid is not None
+        found: dict[str, float] = {}
+        step, size = self.position.step, self.parameters.batch_size
+        if step % max(1, self.steps_per_epoch // 10) == 0 or self.epoch_ended:
+            first = (step - 1) * size % len(self.valid)
+            which = [(first + i) % len(self.valid) for i in range(min(size, len(self.valid)))]
+            score = self.score(self.valid, which)
+            found |= {"valid_loss": score.loss, "valid_accuracy": score.accuracy}
+        if self.epoch_ended:
+            score = self.score(self.valid, range(len(self.valid)))
+            found |= {"full_valid_loss": score.loss, "full_valid_accuracy": score.accuracy}
+        return found
+
+    def _batch(self, step: int) -> list[int]:
+        epoch, at = divmod(step, self.steps_per_epoch)
+        size = self.parameters.batch_size
+        return self._order(epoch)[at * size : (at + 1) * size]
+
+    def _order(self, epoch: int) -> list[int]:
+        if epoch not in self._orders:
+            generator = torch.Generator().manual_seed(self.parameters.seed * 1_000_003 + epoch)
+            self._orders = {epoch: torch.randperm(len(self.train), generator=generator).tolist()}
+        return self._orders[epoch]
+
+    def _parts(self, examples: Examples, which: Sequence[int]) -> Iterator[list[int]]:
+        """Runs of the batch of at most ``tokens_at_once`` tokens, each of at least ``least`` examples."""
+        part: list[int] = []
+        tokens = 0
+        left = len(which)
+        for i in which:
+            length, least = examples.length(i), self.method.least
+            if len(part) >= least and left >= least and tokens + length > self.tokens_at_once:
+                yield part
+                part, tokens = [], 0
+            part.append(i)
+            tokens += length
+            left -= 1
+        if part:
+            yield part

@@ -1,0 +1,104 @@
+"""What one method is: how its file is read, and what its loss on some examples is. Knows no optimiser and no loop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hypotez.training.examples import Encoder, Examples, Tokens, read_conversations, read_judged, read_pairs
+from hypotez.training.logps import Laid, Policy, lay, sums
+from hypotez.training.losses import dpo, kto, kto_weights
+
+
+class MethodName(StrEnum):
+    SUPERVISED = "supervised"
+    DPO = "dpo"
+    KTO = "kto"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over ``count`` things that are averaged: tokens for supervised, pairs for DPO, examples for KTO.
+
+    ``right`` counts tokens guessed first, pairs ranked rightly, examples whose reward has the right sign.
+    """
+
+    loss: Tensor  # a number, with gradient
+    right: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """``count`` is what a batch's loss is divided by; ``loss`` may be called with parts of the batch."""
+
+    read: Callable[[Path, Encoder, int], Examples]
+    count: Callable[[Examples, Sequence[int]], int]
+    loss: Callable[[Policy, Examples, Sequence[int]], Tally]
+    rate: float  # the factor on the learning rate: preferences need smaller steps than imitation
+    least: int = 1  # examples per part of a batch; KTO compares each with another
+
+
+def method(name: str, beta: float) -> Method:
+    match MethodName(name):
+        case MethodName.SUPERVISED:
+            return Method(read_conversations, _learnt, _supervised, rate=1.0)
+        case MethodName.DPO:
+            return Method(read_pairs, _each, lambda p, e, batch: _dpo(p, e, batch, beta), rate=0.2)
+        case MethodName.KTO:
+            return Method(read_judged, _each, lambda p, e, batch: _kto(p, e, batch, beta), rate=0.2, least=2)
+
+
+def _learnt(examples: Examples, batch: Sequence[int]) -> int:
+    return sum(sequence.learnt for i in batch for sequence in examples[i])
+
+
+def _each(examples: Examples, batch: Sequence[int]) -> int:
+    return len(batch)
+
+
+def _lay(policy: Policy, sequences: Sequence[Tokens]) -> Laid:
+    return lay(sequences, policy.decoder.device)
+
+
+def _supervised(policy: Policy, examples: Examples, batch: Sequence[int]) -> Tally:
+    logps, correct = policy.logps(_lay(policy, [sequence for i in batch for sequence in examples[i]]))
+    return Tally(-logps.sum(), int(correct.sum()), len(logps))
+
+
+def _dpo(policy: Policy, examples: Examples, batch: Sequence[int], beta: float) -> Tally:
+    laid = _lay(policy, [sequence for i in batch for sequence in examples[i]])  # better, worse, better, worse, ...
+    better, worse = sums(policy.logps(laid)[0], laid).view(-1, 2).unbind(1)
+    ref_better, ref_worse = sums(policy.reference_logps(laid), laid).view(-1, 2).unbind(1)
+    losses, margin = dpo(better, worse, ref_better, ref_worse, beta)
+    return Tally(losses.sum(), int((margin > 0).sum()), len(batch))
+
+
+def _kto(policy: Policy, examples: Examples, batch: Sequence[int], beta: float) -> Tally:
+    sequences = [examples[i][0] for i in batch]
+    laid, strange = _lay(policy, sequences), _lay(policy, mismatched(sequences))
+    with torch.no_grad():
+        drift = sums(policy.logps(strange)[0], strange) - sums(policy.reference_logps(strange), strange)
+    desirable = torch.tensor([examples.labels[i] for i in batch], device=policy.decoder.device)
+    up = sum(examples.labels)
+    losses, rewards = kto(
+        sums(policy.logps(laid)[0], laid),
+        sums(policy.reference_logps(laid), laid),
+        desirable,
+        drift.mean().clamp(min=0),
+        beta,
+        kto_weights(up, len(examples) - up),
+    )
+    return Tally(losses.sum(), int(((rewards > 0) == desirable).sum()), len(batch))
+
+
+def mismatched(sequences: Sequence[Tokens]) -> list[Tokens]:
+    """Each prompt with its neighbour's reply: how far the policy has drifted on what nobody asked for (KTO's KL)."""
+    found = []
+    for sequence, other in zip(sequences, [sequences[-1], *sequences[:-1]], strict=True):
+        prompt, reply = sequence.ids[: sequence.start], other.ids[other.start :]
+        found.append(Tokens(prompt + reply, [False] * len(prompt) + other.mask[other.start :]))
+    return found
