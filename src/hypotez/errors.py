@@ -24,7 +24,7 @@ into HTTP, ``cli/_print.py`` into a red line; nothing else translates. The offic
 are not part of this tree: they pass through untouched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +133,14 @@ class Overloaded(RateLimited):
 
 
 class UpstreamError(HypotezError):
+    """``headers`` are the upstream's own words on when to try again, passed on to the client."""
+
     status = 502
     type = "upstream_error"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.headers = dict(headers or {})
 
 
 class SettingsError(HypotezError):

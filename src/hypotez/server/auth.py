@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -18,7 +19,7 @@ from hypotez.store.documents import MAIN, Json
 from hypotez.wire.ids import new_id
 
 KIND = "api_key"
-FRESH_SECONDS = 2.0  # how long a revoked key may still be believed
+STREAM = "api_keys"  # tells every server on the store that keys were made or revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class Caller:
 
 
 class Keys:
-    """Finds the caller of a key. Thread-safe: its memory is one dictionary that is replaced, never changed."""
+    """Finds the caller of a key, in memory; hears of changes at once, of another process's a moment later."""
 
     def __init__(self, store: Store, master: str | None = None) -> None:
         self._store, self._master = store, master
-        self._read_at = float("-inf")
-        self._known: dict[str, Caller] = {}  # sha256 of the key: its caller
+        self._known: dict[str, Caller] | None = None  # sha256 of the key: its caller
+        self._listening = ExitStack()  # as long as this object: the hub lets go of listeners nobody holds
+        self._listening.enter_context(store.hub.listening(STREAM, self._forget))
 
     def caller(self, key: str | None) -> Caller:
         """Raises ``AuthenticationFailed`` in OpenAI's words."""
@@ -62,16 +64,18 @@ class Keys:
             )
         return found
 
+    def _forget(self) -> None:
+        self._known = None
+
     def _fresh(self) -> dict[str, Caller]:
-        now = time.monotonic()
-        if now - self._read_at > FRESH_SECONDS:
+        known = self._known
+        if known is None:
             with self._store.read() as tx:
                 keys = tx.documents.with_status(KIND, ["active"])
-            self._known = {
+            known = self._known = {
                 key.private["sha256"]: Caller(key.project, bool(key.body.get("admin")), key.id) for key in keys
             }
-            self._read_at = now
-        return self._known
+        return known
 
 
 def caller_of(scope: Scope, keys: Keys) -> Caller:
@@ -97,6 +101,7 @@ def create_key(store: Store, name: str, *, project: str = MAIN, admin: bool = Fa
     }
     with store.write() as tx:
         tx.documents.create(KIND, body, project=project, private={"sha256": hash_key(key)})
+        tx.events.append(STREAM, "created", body["id"])
     return key, body
 
 
@@ -112,6 +117,7 @@ def revoke_key(store: Store, id: str) -> Document:
         moved = tx.documents.move(KIND, id, ["active"], "revoked")
         if moved is None:
             raise NotFound(f"No API key found with id '{id}'. `hypotez keys list` shows them.")
+        tx.events.append(STREAM, "revoked", id)
         return moved
 
 

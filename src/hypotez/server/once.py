@@ -15,7 +15,7 @@ With an ``Idempotency-Key`` the key alone decides, delivered or not.
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from starlette.requests import HTTPConnection
@@ -30,6 +30,8 @@ KEY_SECONDS = 24 * 3600
 @dataclass(frozen=True, slots=True)
 class Once:
     fingerprint: str
+    project: str
+    path: str
     again: bool  # the client says that it may have sent this before
     keyed: bool
     delivered: Delivered
@@ -38,12 +40,19 @@ class Once:
     def of(cls, request: HTTPConnection, project: str, body: bytes, delivered: Delivered) -> Self:
         key = request.headers.get("idempotency-key")
         retries = request.headers.get("x-stainless-retry-count", "0")
+        path = str(request.scope["path"])
         return cls(
-            fingerprint=_digest(project, str(request.scope["path"]), b"key " + key.encode() if key else body),
+            fingerprint=_digest(project, path, b"key " + key.encode() if key else body),
+            project=project,
+            path=path,
             again=key is not None or (retries.isdigit() and retries.strip("0") != ""),
             keyed=key is not None,
             delivered=delivered,
         )
+
+    def over(self, content: bytes) -> Self:
+        """The same for a request whose body is not at hand as bytes: an upload, known by its digest."""
+        return self if self.keyed else replace(self, fingerprint=_digest(self.project, self.path, content))
 
     def find(self, tx: Transaction, kind: str) -> Document | None:
         """What an earlier attempt of this very request created, or None: then create it in this transaction."""

@@ -17,8 +17,12 @@ HUGE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 
 
 class JsonRequest(Request):
+    _value: Any
+
     async def json(self) -> Any:
         """The body. Faster than ``json.loads`` and strict: no NaN, no nesting beyond 200, no endless digits."""
+        if hasattr(self, "_value"):
+            return self._value
         raw = await self.body()
         try:
             value = from_json(raw, allow_inf_nan=False)
@@ -26,6 +30,7 @@ class JsonRequest(Request):
                 raise ValueError("a number is too large")
         except ValueError as exc:
             raise json.JSONDecodeError(str(exc), "", 0) from exc
+        self._value = value
         return value
 
 

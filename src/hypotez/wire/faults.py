@@ -35,22 +35,28 @@ EXPECTED = {
 def fault(errors: Sequence[Details]) -> InvalidRequest:
     """The request's fault in OpenAI's words, with ``param`` and ``code``."""
     told = [error for error in errors if error["type"] not in ("missing", "extra_forbidden")] or list(errors)
-    error = max(told, key=lambda error: len(error["loc"]))
+    # of equally deep ones a broken bound says more than the union's other branches that were never meant
+    error = max(told, key=lambda error: (len(_param(error["loc"])), _expected(error) is None))
     kind, param = str(error["type"]), _param(error["loc"])
+    if kind == "refused":  # a rule between fields, told by a request model in its final words
+        context = error["ctx"]
+        code = "missing_required_parameter" if context["message"].startswith("Missing") else "invalid_value"
+        return InvalidRequest(context["message"], param=context["param"], code=code)
     if kind == "json_invalid" or not param:
         return InvalidRequest(BAD_JSON if kind == "json_invalid" else _whole(error))
     for suffix, text in TEXTS.items():
         if kind == suffix:
             code, message = text(param, error)
             return InvalidRequest(message, param=param, code=code)
-    for suffix in ("_type", "_parsing", "_from_float", "_required"):
-        name = kind.removesuffix(suffix)
-        if name in EXPECTED:
-            return InvalidRequest(
-                f"Invalid type for '{param}': expected {EXPECTED[name]}, but got {_named(error['input'])} instead.",
-                param=param,
-                code="invalid_type",
-            )
+    expected = list(dict.fromkeys(_expected(one) for one in told if _param(one["loc"]) == param))
+    if _expected(error) is not None:
+        wanted = " or ".join(name for name in expected if name is not None)
+        some = "one of " if " or " in wanted else ""
+        return InvalidRequest(
+            f"Invalid type for '{param}': expected {some}{wanted}, but got {_named(error['input'])} instead.",
+            param=param,
+            code="invalid_type",
+        )
     message = str(error["msg"])
     return InvalidRequest(
         message if message.startswith("Invalid") else f"Invalid value for '{param}': {message}.",
@@ -59,19 +65,28 @@ def fault(errors: Sequence[Details]) -> InvalidRequest:
     )
 
 
+def _expected(error: Details) -> str | None:
+    """The type that was wanted, when that is what the error is about."""
+    kind = str(error["type"])
+    for suffix in ("_type", "_parsing", "_from_float", "_required"):
+        kind = kind.removesuffix(suffix)
+    return EXPECTED.get(kind)
+
+
 def _param(loc: Sequence[int | str]) -> str:
     """``("body", "messages", 0, "role")`` as ``messages[0].role``; names of union branches are left out."""
     text = ""
     for part in loc[1:]:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.replace("_", "").isalnum() and part[:1].islower() and part not in _BRANCHES:
+        elif part not in _BRANCHES and not part.startswith(_GENERIC) and not part[:1].isupper():
             text += f".{part}" if text else part
     return text
 
 
 # pydantic names the branch of a union in the path; the client never wrote it
-_BRANCHES = {"str", "int", "float", "bool", "dict", "list", "constrained-str", "constrained-int"}
+_BRANCHES = {"str", "int", "float", "bool", "dict", "list", "constrained-str", "constrained-int", "constrained-float"}
+_GENERIC = ("list[", "dict[", "literal[", "function-", "nullable[", "lax-or-strict[", "json-or-python[")
 
 
 def _whole(error: Details) -> str:
@@ -177,6 +192,11 @@ TEXTS: dict[str, Callable[[str, Details], tuple[str, str]]] = {
     "too_short": _length("array", "below_min", "min_length", "short"),
     "literal_error": _choice,
     "enum": _choice,
+    "string_pattern_mismatch": lambda param, error: (
+        "invalid_value",
+        f"Invalid '{param}': string does not match pattern. Expected a string that matches the pattern "
+        f"'{error['ctx']['pattern']}'.",
+    ),
     "union_tag_not_found": _tag_missing,
     "union_tag_invalid": _tag_unknown,
 }

@@ -19,12 +19,12 @@ class ListQuery(BaseModel):
 
 
 def listing(items: Sequence[Json], has_more: bool) -> Json:
-    """OpenAI's list envelope. ``first_id`` and ``last_id`` are null when the page is empty."""
-    ids = [item.get("id") for item in items]
+    """OpenAI's list envelope. ``first_id`` and ``last_id`` of an empty page are empty: the specification bars null."""
+    ids = [str(item["id"]) for item in items]
     return {
         "object": "list",
         "data": list(items),
-        "first_id": ids[0] if ids else None,
-        "last_id": ids[-1] if ids else None,
+        "first_id": ids[0] if ids else "",
+        "last_id": ids[-1] if ids else "",
         "has_more": has_more,
     }

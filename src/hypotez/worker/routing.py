@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from hypotez.backend import Backend, Card
 from hypotez.errors import ModelNotFound
@@ -32,7 +32,18 @@ class Served:
 
     backend: Backend
     patterns: Sequence[str]
-    url: str = ""
+
+    def serves(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.patterns)
+
+
+@runtime_checkable
+class Forwarding(Protocol):
+    """A backend elsewhere that takes requests as they are."""
+
+    async def forward(self, path: str, body: Json) -> Json:
+        """POST ``body`` to ``path`` under the backend's /v1; its answer, unchanged."""
+        ...
 
 
 class Router:
@@ -59,7 +70,7 @@ class Router:
                 break
             seen.add(wanted := target)
         for served in self.upstreams:
-            if any(fnmatchcase(wanted, pattern) for pattern in served.patterns):
+            if served.serves(wanted):
                 return Route(served.backend, wanted, local=False)
         if self.local is not None and self.default is not None and RETIRED.fullmatch(wanted):
             return Route(self.local, self.default, local=True)
