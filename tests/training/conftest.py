@@ -35,7 +35,7 @@ class Notebook:
         self.steps[step] = {"total": total_steps, "loss": train_loss, "accuracy": train_accuracy, **validation}
 
     def checkpoint(self, step, folder, metrics):
-        assert (folder / "adapter_model.safetensors").exists()
+        assert list(folder.glob("*model.safetensors"))
         self.checkpoints[step] = folder
 
     def wanted(self):

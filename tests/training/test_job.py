@@ -250,3 +250,28 @@ def test_a_broken_line_is_named(spec, line, message):
 
     with pytest.raises(DataError, match=message):
         train(spec, Notebook())
+
+
+def test_full_fine_tuning_gives_a_whole_model(spec, base):
+    notebook = Notebook()
+
+    result = train(replace(spec, full=True, n_epochs=30, learning_rate_multiplier=2.0), notebook)
+
+    assert result.final_loss < 0.5 < losses(notebook)[0]
+    assert Chat.open(result.adapter).eos_ids == Chat.open(base).eos_ids
+    before, after = load(base), load(result.adapter)
+    assert not torch.equal(before.embed_tokens.weight, after.embed_tokens.weight)
+
+
+def test_full_fine_tuning_goes_on_from_an_adapter_and_repeats(spec, tmp_path):
+    adapter = train(spec, Notebook()).adapter
+    full = replace(spec, full=True, start_adapter=adapter, work=tmp_path / "full", learning_rate_multiplier=0.1)
+    whole, parts = Notebook(), Notebook(stop_after=5)
+
+    train(replace(full, work=tmp_path / "whole"), whole)
+    train(full, parts)
+    parts.stop_after = None
+    train(full, parts)
+
+    assert losses(whole) == losses(parts)
+    assert losses(whole)[0] < 3.0

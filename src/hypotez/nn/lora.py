@@ -193,6 +193,12 @@ def clear(lora: Lora, slot: int) -> None:
     lora.set_scale(slot, 1.0, 0)
 
 
+def detach(decoder: nn.Module) -> None:
+    """Take all slots away."""
+    for linear in linears(decoder):
+        linear.lora = None
+
+
 @torch.no_grad()
 def merge(decoder: nn.Module, slot: int) -> None:
     """Add the slot's adapter to the weights for good, and empty the slot. Rounds to the weights' dtype."""

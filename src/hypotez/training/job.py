@@ -5,6 +5,7 @@ any interruption, and goes on from the last state it kept; the result is the sam
 SQL and no process.
 """
 
+import copy
 import hashlib
 import json
 import shutil
@@ -19,8 +20,8 @@ from hypotez.errors import Conflict, InvalidRequest
 from hypotez.nn.adapters import load_adapter, save_adapter
 from hypotez.nn.config import from_hf
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.load import load
-from hypotez.nn.lora import ALL_LINEAR, attach, initialise
+from hypotez.nn.load import load, save
+from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, merge
 from hypotez.text import Chat
 from hypotez.training.auto import Auto, Hyperparameters, resolve
 from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
@@ -51,6 +52,7 @@ class Spec:
     seed: int = 0
     r: int = 16
     alpha: float = 32.0
+    full: bool = False  # train the weights themselves, for small models; the result is a whole model
     targets: tuple[str, ...] = ALL_LINEAR
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the weights; what is trained is float32
     threads: int | None = None  # part of the numbers: another count rounds otherwise
@@ -61,7 +63,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``adapter`` is a PEFT folder, None where ``stopped`` says why there is none yet."""
+    """``adapter`` is a PEFT folder (with ``full`` a model folder); None where ``stopped`` says why there is none."""
 
     adapter: Path | None
     steps: int
@@ -118,7 +120,7 @@ def train(spec: Spec, journal: Journal) -> Result:
         seed=spec.seed,
         examples=len(examples),
         hidden_size=config.hidden_size,
-        full=False,
+        full=spec.full,
         method_rate=how.rate,
         least_batch=how.least,
     )
@@ -153,7 +155,7 @@ def _run(spec: Spec, journal: Journal, loop: Loop) -> Result:
 def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -> None:
     """Keep the epoch's adapter, the last three only, and note whether validation still improves."""
     folder = spec.work / f"epoch-step-{at.step}"
-    publish(folder, lambda draft: save_adapter(decoder, 0, draft, spec.base))
+    publish(folder, lambda draft: _write(spec, decoder, draft))
     journal.checkpoint(at.step, folder, dict(at.last))
     loss = at.last.get("full_valid_loss")
     if loss is not None:
@@ -166,6 +168,15 @@ def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -
     for old in epochs[:-KEPT_EPOCHS]:
         if old.name != best:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(spec: Spec, decoder: Decoder, folder: Path) -> None:
+    if not spec.full:
+        return save_adapter(decoder, 0, folder, spec.base)
+    for path in Path(spec.base).iterdir():  # the tokenizer and its like
+        if path.is_file() and path.suffix in (".json", ".jinja", ".txt", ".model") and "safetensors" not in path.name:
+            shutil.copy(path, folder)
+    return save(decoder, folder)
 
 
 def _stale(spec: Spec, at: Position) -> bool:
@@ -182,7 +193,7 @@ def _finish(spec: Spec, loop: Loop) -> Result:
         if spec.early_stopping and at.best_step and best.exists():
             shutil.copytree(best, draft, dirs_exist_ok=True)
         else:
-            save_adapter(loop.policy.decoder, 0, draft, spec.base)
+            _write(spec, loop.policy.decoder, draft)
         (draft / "training.json").write_text(json.dumps(result | {"fingerprint": fingerprint(spec)}))
 
     publish(spec.work / "adapter", write)
@@ -219,16 +230,30 @@ def _read(spec: Spec, how: Method, limit: int, journal: Journal) -> tuple[Exampl
 
 def _model(spec: Spec, parameters: int) -> tuple[Decoder, Policy]:
     """The base with a trained slot 0; a start adapter is slot 0's beginning, and slot 1 where a reference is needed."""
+    if spec.full:
+        return _full_model(spec)
     decoder = load(spec.base, dtype=precision(spec.precision, parameters))
     if spec.start_adapter is None:
         attach(decoder, spec.r, spec.targets, 1, torch.float32)
         initialise(decoder, 0, spec.r, spec.alpha, spec.seed)
-        return decoder, Policy(decoder, 0, None)
+        return decoder, Policy(decoder, 0)
     load_adapter(decoder, 0, spec.start_adapter, torch.float32)
     if spec.method == MethodName.SUPERVISED:
-        return decoder, Policy(decoder, 0, None)
+        return decoder, Policy(decoder, 0)
     load_adapter(decoder, 1, spec.start_adapter)
     return decoder, Policy(decoder, 0, 1)
+
+
+def _full_model(spec: Spec) -> tuple[Decoder, Policy]:
+    """float32 weights, all of them trained; a start adapter is merged into them first."""
+    decoder, frozen = load(spec.base, torch.float32, trainable=True), None
+    if spec.start_adapter is not None:
+        load_adapter(decoder, 0, spec.start_adapter)
+        merge(decoder, 0)
+        detach(decoder)
+    if spec.method != MethodName.SUPERVISED:
+        frozen = copy.deepcopy(decoder).requires_grad_(False)
+    return decoder, Policy(decoder, None, frozen=frozen)
 
 
 def precision(wanted: str, parameters: int) -> torch.dtype:

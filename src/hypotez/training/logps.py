@@ -52,28 +52,34 @@ def lay(sequences: Sequence[Tokens], device: torch.device | None = None) -> Laid
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A decoder as it is being trained (``slot``; None is the weights themselves) and as it was (``reference``)."""
+    """A decoder as it is being trained (``slot``; None is the weights themselves) and as it was when that began.
+
+    The latter is the same decoder with another slot (``reference``; None is no adapter), or, where the weights
+    themselves are trained, a ``frozen`` copy.
+    """
 
     decoder: Decoder
     slot: int | None
-    reference: int | None
+    reference: int | None = None
+    frozen: Decoder | None = None
 
     def logps(self, laid: Laid) -> tuple[Tensor, Tensor]:
         """(N,) log-probabilities in float32 and (N,) whether the token was the likeliest."""
-        return self._run(laid, self.slot)
+        return _run(self.decoder, self.slot, laid)
 
     @torch.no_grad()
     def reference_logps(self, laid: Laid) -> Tensor:
         """(N,) under the model that training started from."""
-        return self._run(laid, self.reference)[0]
+        return _run(self.frozen or self.decoder, self.reference, laid)[0]
 
-    def _run(self, laid: Laid, slot: int | None) -> tuple[Tensor, Tensor]:
-        config = self.decoder.config
-        attend = Packed(laid.lengths, config.windows, config.attention_softcap)
-        hidden = self.decoder(laid.tokens, attend.positions(laid.tokens.device), attend, slot)[laid.rows]
-        head = self.decoder.embed_tokens.weight if self.decoder.lm_head is None else self.decoder.lm_head.weight
-        logps, correct = _LogProbability.apply(hidden, head, laid.targets, config.logit_softcap)  # type: ignore[no-untyped-call]
-        return logps, correct
+
+def _run(decoder: Decoder, slot: int | None, laid: Laid) -> tuple[Tensor, Tensor]:
+    config = decoder.config
+    attend = Packed(laid.lengths, config.windows, config.attention_softcap)
+    hidden = decoder(laid.tokens, attend.positions(laid.tokens.device), attend, slot)[laid.rows]
+    head = decoder.embed_tokens.weight if decoder.lm_head is None else decoder.lm_head.weight
+    logps, correct = _LogProbability.apply(hidden, head, laid.targets, config.logit_softcap)  # type: ignore[no-untyped-call]
+    return logps, correct
 
 
 def sums(logps: Tensor, laid: Laid) -> Tensor:
