@@ -9,12 +9,14 @@ def create(body: CreateThing, ctx: Ctx) -> Response:
     return ctx.created(made)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from hypotez.errors import Conflict
 from hypotez.server.answers import answer
 from hypotez.server.auth import Caller
 from hypotez.server.once import Once
@@ -41,6 +43,15 @@ class Context:
         """The response to a creation; remembers that it was delivered once it is."""
         self.request.scope["hypotez.created"] = document.id
         return answer(document.body)
+
+    def changed(self, kind: str, id: str, fields: Mapping[str, Any], *, parent: str | None = None) -> Document:
+        """Merge ``fields`` into an object of this project. Raises ``NotFound``, ``Conflict``."""
+        with self.store.write() as tx:
+            found = tx.documents.get(kind, id, project=self.project, parent=parent)
+            changed = tx.documents.change(found, fields)
+        if changed is None:
+            raise Conflict(f"'{id}' was changed by another request at the same time; send it again.")
+        return changed
 
 
 async def context(request: Request) -> Context:

@@ -1,11 +1,12 @@
 """What a server is made of: plain values and objects, put together once by whoever assembles it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypotez.server.delivered import Delivered
 from hypotez.store import Store
 from hypotez.worker.routing import Router
+from hypotez.worker.tail import Tail
 
 
 def nobody(kind: str) -> None:
@@ -22,3 +23,7 @@ class Services:
     max_upload: int = 512 * 1024**2  # bytes
     max_body: int = 64 * 1024**2  # bytes of a JSON request; OpenAI takes images of 50 MB in it
     run_seconds: int = 600
+    tail: Tail = field(init=False)  # follows event streams for every client of this process
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tail", Tail(self.store))

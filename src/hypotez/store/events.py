@@ -1,7 +1,7 @@
 """Append-only rows per stream (a run's id, a job's id): an SSE stream is "replay after N, then follow"."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,17 +29,35 @@ class Events:
 
     def extend(self, stream: str, pairs: Sequence[tuple[str, Any]]) -> None:
         """Append (type, data) pairs in order, as one statement."""
+        self.extend_many({stream: pairs})
+
+    def extend_many(self, batch: Mapping[str, Sequence[tuple[str, Any]]]) -> None:
+        """Append to several streams, as one statement."""
         now = time.time()
-        rows = [{"stream": stream, "type": type_, "data": data, "at": now} for type_, data in pairs]
+        rows = [
+            {"stream": stream, "type": type_, "data": data, "at": now}
+            for stream, pairs in batch.items()
+            for type_, data in pairs
+        ]
         if rows:
             self._connection.execute(events.insert(), rows)
-            self.appended.add(stream)
+            self.appended |= {row["stream"] for row in rows}
 
     def after(self, stream: str, seq: int = 0, *, limit: int = 1000) -> list[Event]:
         """Events of the stream with a greater ``seq``, oldest first."""
         query = sa.select(events).where(events.c.stream == stream, events.c.seq > seq)
         rows = self._connection.execute(query.order_by(events.c.seq).limit(limit))
         return [Event(**row._mapping) for row in rows]
+
+    def since(self, seq: int, *, limit: int = 1000) -> list[Event]:
+        """Events of every stream with a greater ``seq``, oldest first."""
+        query = sa.select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
+        return [Event(**row._mapping) for row in self._connection.execute(query)]
+
+    def last(self, stream: str | None = None) -> int:
+        """The greatest ``seq`` of the stream, or of all; 0 when there is none."""
+        query = sa.select(sa.func.max(events.c.seq))
+        return self._connection.scalar(query if stream is None else query.where(events.c.stream == stream)) or 0
 
     def streams_after(self, seq: int | None) -> tuple[int, set[str]]:
         """The greatest ``seq`` now, and the streams appended to since ``seq`` (none when it is None)."""

@@ -7,7 +7,11 @@ DONE = b"data: [DONE]\n\n"
 ASSISTANTS_DONE = b"event: done\ndata: [DONE]\n\n"
 
 
-def event(data: Any, name: str | None = None) -> bytes:
-    """One event. JSON text is ASCII on one line, so no line break inside the data can end it early."""
+def event(data: Any, name: str | None = None, id: int | None = None) -> bytes:
+    """One event. JSON text is ASCII on one line, so no line break inside the data can end it early.
+
+    ``id`` is what a client that lost the connection names to go on after this event.
+    """
     text = json.dumps(data, separators=(",", ":"))
-    return (f"event: {name}\ndata: {text}\n\n" if name else f"data: {text}\n\n").encode("ascii")
+    head = f"id: {id}\n" if id is not None else ""
+    return f"{head}{f'event: {name}' + chr(10) if name else ''}data: {text}\n\n".encode("ascii")

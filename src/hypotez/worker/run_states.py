@@ -8,8 +8,10 @@ any of the three ──► cancelling ──► cancelled | expired
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from hypotez.errors import Conflict
 from hypotez.store import Document, Transaction
 from hypotez.wire.run_events import Pair, run_event
 
@@ -50,17 +52,17 @@ def moved(run: Json, to: str, now: int, **fields: Any) -> Json:
 
 
 def move(
-    tx: Transaction, run: Document, to: str, before: tuple[Pair, ...] | list[Pair] = (), **fields: Any
-) -> Document | None:
+    tx: Transaction, run: Document, to: str, before: Sequence[Pair] = (), *, private: Json | None = None, **fields: Any
+) -> Document:
     """Move the run, append the events ``before`` and the move's own, unlock the thread when the run has ended.
 
-    None when the move is not allowed from where the run is, or somebody else moved it first; nothing is written then.
+    Raises ``Conflict`` when the move is not allowed from where the run is, or somebody else moved it first.
     """
-    if to not in MOVES[run.body["status"]]:
-        return None
-    changed = tx.documents.change(run, moved(run.body, to, int(time.time()), **fields))
+    changed = None
+    if to in MOVES[run.body["status"]]:
+        changed = tx.documents.change(run, moved(run.body, to, int(time.time()), **fields), private=private)
     if changed is None:
-        return None
+        raise Conflict(f"Run '{run.id}' cannot go from '{run.body['status']}' to '{to}' now; read it again.")
     tx.events.extend(run.id, [*before, run_event(changed.body)])
     if to not in ACTIVE:
         unlock(tx, run)

@@ -5,7 +5,7 @@ this run itself already said and did, the newest messages and, if there is room,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypotez.errors import HypotezError
@@ -32,7 +32,8 @@ class Thread:
     run: Json
     history: Sequence[Json]  # messages that are not this run's
     steps: Sequence[Json] = ()  # this run's steps so far
-    replies: Mapping[str, Json] | None = None  # this run's messages by id
+    replies: Mapping[str, Json] = field(default_factory=dict)  # this run's messages by id
+    spent: Json | None = None  # usage of this run's turns so far
 
 
 def chat_request(thread: Thread, image: Callable[[str], str], window: int | None = None) -> Json:
@@ -44,7 +45,7 @@ def chat_request(thread: Thread, image: Callable[[str], str], window: int | None
     run = thread.run
     system = [{"role": "system", "content": run["instructions"]}] if run["instructions"] else []
     own = _own(thread, image)
-    spent = run["usage"] or {"prompt_tokens": 0, "completion_tokens": 0}
+    spent = thread.spent or {"prompt_tokens": 0, "completion_tokens": 0}
     completion = _left(run["max_completion_tokens"], spent["completion_tokens"], "max_completion_tokens")
     prompt = _left(run["max_prompt_tokens"], spent["prompt_tokens"], "max_prompt_tokens")
     fixed = sum(map(estimate, [*system, *own]))
@@ -118,7 +119,7 @@ def _own(thread: Thread, image: Callable[[str], str]) -> list[Json]:
     for step in thread.steps:
         details = step["step_details"]
         if details["type"] == "message_creation":
-            reply = (thread.replies or {}).get(details["message_creation"]["message_id"])
+            reply = thread.replies.get(details["message_creation"]["message_id"])
             if reply is not None:
                 messages.append(_chat(reply, image))
             continue

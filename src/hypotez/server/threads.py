@@ -1,0 +1,92 @@
+"""/v1/threads: create, create and run, retrieve, modify, delete; and, for an administrator's key, list.
+
+OpenAI has no list of threads. Ours exists because whoever lost the ids kept in another database has no other way
+to the threads themselves.
+"""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import Response
+
+from hypotez.errors import PermissionDenied
+from hypotez.server.answers import answer
+from hypotez.server.context import Ctx
+from hypotez.server.reading import json_router
+from hypotez.server.runs import begun
+from hypotez.store import Document
+from hypotez.wire.paging import ListQuery, listing
+from hypotez.wire.thread_objects import deleted
+from hypotez.wire.thread_requests import CreateThread, CreateThreadAndRun, ModifyThread
+from hypotez.worker import run_life, threads
+from hypotez.worker.run_states import KIND as RUN
+
+router = json_router()
+
+
+@router.post("/threads")
+def create(ctx: Ctx, body: CreateThread | None = None) -> Response:
+    with ctx.store.write() as tx:
+        made = ctx.once.find(tx, threads.KIND) or threads.create(
+            tx, body or CreateThread(), project=ctx.project, fingerprint=ctx.once.fingerprint
+        )
+    return ctx.created(made)
+
+
+@router.post("/threads/runs")
+async def create_and_run(body: CreateThreadAndRun, ctx: Ctx) -> Response:
+    given = body.sent()
+    if "tool_resources" in given and body.thread is not None and body.thread.tool_resources is None:
+        body.thread.tool_resources = body.tool_resources
+
+    def attempt() -> Document:
+        with ctx.store.write() as tx:
+            found = ctx.once.find(tx, RUN)
+            if found is not None:
+                return found
+            assistant = tx.documents.get("assistant", body.assistant_id, project=ctx.project)
+            thread = threads.create(tx, body.thread or CreateThread(), project=ctx.project)
+            return run_life.create(
+                tx,
+                thread,
+                assistant,
+                given,
+                seconds=ctx.services.run_seconds,
+                opening=[("thread.created", thread.body)],
+                fingerprint=ctx.once.fingerprint,
+            )
+
+    return begun(ctx, await asyncio.to_thread(attempt), stream=bool(body.stream))
+
+
+@router.get("/threads")
+def list_all(query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
+    """Newest first. Raises ``PermissionDenied`` for a key that is not an administrator's."""
+    if not ctx.caller.admin:
+        raise PermissionDenied(
+            "Threads are listed for an administrator's key only: `hypotez keys create --admin` makes one."
+        )
+    with ctx.store.read() as tx:
+        page = tx.documents.page(threads.KIND, project=ctx.project, **query.model_dump())
+    return answer(listing([item.body for item in page.items], page.has_more))
+
+
+@router.get("/threads/{thread_id}")
+def retrieve(thread_id: str, ctx: Ctx) -> Response:
+    with ctx.store.read() as tx:
+        return answer(tx.documents.get(threads.KIND, thread_id, project=ctx.project).body)
+
+
+@router.post("/threads/{thread_id}")
+def modify(thread_id: str, ctx: Ctx, body: ModifyThread | None = None) -> Response:
+    given = {name: value or {} for name, value in (body or ModifyThread()).sent().items()}
+    return answer(ctx.changed(threads.KIND, thread_id, given).body)
+
+
+@router.delete("/threads/{thread_id}")
+def delete(thread_id: str, ctx: Ctx) -> Response:
+    with ctx.store.write() as tx:
+        found = tx.documents.get(threads.KIND, thread_id, project=ctx.project)
+        threads.delete(tx, found)
+    return answer(deleted(found.body))

@@ -1,0 +1,126 @@
+"""Follow event streams from any number of tasks: replay what is stored, then hear of every commit.
+
+All followers of a process share one reader: a batch of commits costs one query however many streams are open. A
+follower that is too slow for its memory goes back to reading its own stream from the store. Lives on one event loop.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from hypotez.errors import StorageError
+from hypotez.store import Event, Store
+
+AHEAD = 500  # events a slow follower may have waiting in memory
+BATCH = 2000  # events read at once
+LOOK_BACK = 64  # rows read again: on PostgreSQL a smaller number can commit after a greater one
+
+log = logging.getLogger(__name__)
+
+
+class _Follower:
+    def __init__(self) -> None:
+        self.waiting: deque[Event] = deque()
+        self.behind = True  # must read its stream from the store
+        self.news = asyncio.Event()
+
+    def tell(self, event: Event) -> None:
+        if len(self.waiting) >= AHEAD:
+            self.waiting.clear()
+            self.behind = True
+        if not self.behind:
+            self.waiting.append(event)
+        self.news.set()
+
+
+class Tail:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._followers: dict[str, set[_Follower]] = {}
+        self._news = asyncio.Event()
+        self._seen = 0
+        self._known: set[int] = set()  # told already, among the rows that are read again
+        self._reader: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+
+    async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[Event]:
+        """Every event of the stream with a greater ``seq``, in order, for ever. Close the iterator to stop."""
+        loop = asyncio.get_running_loop()
+        me = _Follower()
+
+        def told() -> None:
+            loop.call_soon_threadsafe(self._news.set)
+
+        with self._store.hub.listening(stream, told):
+            self._followers.setdefault(stream, set()).add(me)
+            try:
+                await self._start_reading()
+                while True:
+                    if me.behind:
+                        me.behind = False  # what is told from now on waits in memory
+                        events = await asyncio.to_thread(self._stored, stream, after)
+                        me.behind = me.behind or len(events) == BATCH
+                    else:
+                        events = list(me.waiting)
+                        me.waiting.clear()
+                    for event in events:
+                        if event.seq > after:
+                            after = event.seq
+                            yield event
+                    if not me.waiting and not me.behind:
+                        me.news.clear()
+                        await me.news.wait()
+            finally:
+                self._leave(stream, me)
+
+    def _leave(self, stream: str, follower: _Follower) -> None:
+        self._followers[stream].discard(follower)
+        if not self._followers[stream]:
+            del self._followers[stream]
+        if not self._followers and self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
+    async def _start_reading(self) -> None:
+        """Return when whatever is committed from now on will be told."""
+        if self._reader is None:
+            self._started = asyncio.Event()
+            self._reader = asyncio.create_task(self._read(self._started))
+        await self._started.wait()
+
+    async def _read(self, started: asyncio.Event) -> None:
+        self._seen, self._known = await asyncio.to_thread(self._newest), set()
+        started.set()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                while await self._tell_new() == BATCH:
+                    pass
+            except StorageError as exc:
+                log.error("%s Reading events again.", exc)
+                self._news.set()
+                await asyncio.sleep(1.0)
+
+    async def _tell_new(self) -> int:
+        events = await asyncio.to_thread(self._new)
+        for event in events:
+            if event.seq not in self._known:
+                for follower in self._followers.get(event.stream, ()):
+                    follower.tell(event)
+        self._seen = events[-1].seq if events else self._seen
+        self._known = {event.seq for event in events if event.seq > self._seen - LOOK_BACK}
+        return len(events)
+
+    def _newest(self) -> int:
+        with self._store.read() as tx:
+            return tx.events.last()
+
+    def _new(self) -> list[Event]:
+        with self._store.read() as tx:
+            return tx.events.since(self._seen - LOOK_BACK, limit=BATCH)
+
+    def _stored(self, stream: str, after: int) -> list[Event]:
+        with self._store.read() as tx:
+            return tx.events.after(stream, after, limit=BATCH)
