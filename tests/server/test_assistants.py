@@ -4,7 +4,7 @@ import openai
 import pytest
 from tests.assistants import assistants_server
 
-pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI marked the SDK's calls so
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # OpenAI marked the SDK's calls so
 
 WEATHER = {
     "type": "function",
