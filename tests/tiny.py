@@ -40,3 +40,33 @@ def tokenizer_folder(folder: Path, template: str | None = None, **config: object
     if template is not None:
         (folder / "chat_template.jinja").write_text(template)
     return folder
+
+
+def model_folder(folder: Path, seed: int = 0, context: int = 1024) -> Path:
+    """``folder`` with a two-layer Llama of random weights and the tokenizer above; it babbles, always the same."""
+    import torch
+
+    from hypotez.nn.config import DecoderConfig
+    from hypotez.nn.decoder import Decoder
+    from hypotez.nn.load import save
+
+    tokenizer_folder(folder)
+    config = DecoderConfig(
+        vocab_size=384,
+        hidden_size=64,
+        intermediate_size=128,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=16,
+        max_positions=context,
+        eos_token_ids=(2,),
+    )
+    decoder = Decoder(config)
+    decoder.reset(seed)
+    with torch.no_grad():  # louder than at birth, so that different prompts get different replies
+        for parameter in decoder.parameters():
+            if parameter.dim() > 1:
+                parameter *= 5
+    save(decoder, folder)
+    return folder

@@ -11,6 +11,7 @@ Implemented by ``engine/local.py`` (torch in a thread), ``upstream.py`` (HTTP) a
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 Json = dict[str, Any]
@@ -27,6 +28,15 @@ class Card:
     sees_images: bool = False
     trainable: bool = False
     extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a local model's weights are."""
+
+    base: str  # a folder, or a repository on Hugging Face
+    adapter: Path | None  # a PEFT folder, for a tuned model
+    card: Card
 
 
 class Backend(Protocol):

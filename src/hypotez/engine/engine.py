@@ -1,0 +1,173 @@
+"""One base model at work: sequences in, tokens out, one step at a time. No threads, no text, no wire.
+
+engine = Engine(decoder, EngineOptions(...))
+engine.add(Sequence(ids, Sampling(max_tokens=8)))
+while engine.busy:
+    for said in engine.step():
+        print(said.token)
+"""
+
+import logging
+import time
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hypotez.engine.adapters import Adapters
+from hypotez.engine.blocks import Blocks
+from hypotez.engine.guide import Grammars
+from hypotez.engine.kv import Cache, Paged, Span
+from hypotez.engine.metrics import Metrics
+from hypotez.engine.sampler import choose
+from hypotez.engine.scheduler import Part, Scheduler
+from hypotez.engine.sequence import Finish, Sequence, TokenLogprob
+from hypotez.nn.decoder import Decoder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """``cache_tokens`` is the size of the KV cache, all sequences together; ``prefill_tokens`` what one step reads."""
+
+    max_batch: int = 32
+    max_queue: int = 256
+    cache_tokens: int = 65536
+    block_size: int = 16
+    prefill_tokens: int = 256
+    prefix_cache: bool = True
+    adapter_slots: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One token of one sequence; ``sequence.finish`` tells whether it was the last."""
+
+    sequence: Sequence
+    token: int
+    logprob: TokenLogprob | None
+
+
+class Engine:
+    def __init__(self, decoder: Decoder, options: EngineOptions, grammars: Grammars | None = None) -> None:
+        self.decoder = decoder.eval().requires_grad_(False)
+        self.options = options
+        self.grammars = grammars
+        config = decoder.config
+        blocks = max(options.cache_tokens // options.block_size, 2)
+        self.context = min(config.max_positions, blocks * options.block_size)
+        self.cache = Cache(config, blocks, options.block_size, decoder.dtype, decoder.device)
+        self.blocks = Blocks(blocks, options.block_size, options.prefix_cache)
+        self.scheduler = Scheduler(self.blocks, options.max_batch, options.max_queue, options.prefill_tokens)
+        self.adapters = Adapters(decoder, options.adapter_slots)
+        self.metrics = Metrics(kv_blocks=blocks)
+        self._device = decoder.device
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.scheduler.waiting or self.scheduler.running)
+
+    def add(self, sequence: Sequence, adapter: Path | None = None) -> None:
+        """Queue a sequence. ``prompt + max_tokens`` must fit ``context``; ``adapter`` is a PEFT folder."""
+        if adapter is not None:
+            sequence.slot = self.adapters.hold(sequence.owner, adapter)
+        try:
+            self.scheduler.add(sequence, self.metrics.retry_after(len(self.scheduler.waiting), self.options.max_batch))
+        except BaseException:
+            self._let_go(sequence)
+            raise
+        self.metrics.requests += 1
+        self.metrics.prompt_tokens += sequence.prompt_length
+
+    def end(self, sequence: Sequence, finish: Finish | None = None) -> None:
+        """Finished from outside (a stop string) or, without ``finish``, cancelled. Its blocks are free at once."""
+        if finish is None:
+            self.metrics.cancelled += 1
+        else:
+            sequence.finish = finish
+        self.scheduler.remove(sequence)
+        self._let_go(sequence)
+
+    @torch.inference_mode()
+    def step(self) -> list[Said]:
+        """Compute one step. Sequences that said their last token have left when it returns."""
+        started = time.perf_counter()
+        parts = self.scheduler.schedule()
+        if not parts:
+            return []
+        # Writers of like length side by side: they attend together.
+        parts.sort(key=lambda part: (part.count > 1, part.start))
+        hidden = self._forward(parts)
+        self.scheduler.computed(parts)
+        said = self._say(hidden, parts)
+        self._count(said, time.perf_counter() - started)
+        return said
+
+    def embed(self, texts: Listing[Listing[int]]) -> Tensor:
+        """One vector of unit norm per text, (N, D): the mean of the last hidden states. Adapters take no part."""
+        from hypotez.nn.attention import Packed
+
+        config = self.decoder.config
+        vectors = []
+        with torch.inference_mode():
+            for ids in texts:
+                attend = Packed([len(ids)], config.windows, config.attention_softcap)
+                tokens = torch.tensor(ids, device=self._device)
+                hidden = self.decoder(tokens, attend.positions(self._device), attend)
+                vectors.append(torch.nn.functional.normalize(hidden.float().mean(0), dim=0))
+        return torch.stack(vectors)
+
+    def _forward(self, parts: list[Part]) -> Tensor:
+        """Hidden states (R, D) of those parts' last tokens after which a token is chosen."""
+        spans = [Span(p.start, p.count, p.sequence.blocks) for p in parts]
+        tokens = [t for p in parts for t in p.sequence.tokens[p.start : p.start + p.count]]
+        positions = [i for p in parts for i in range(p.start, p.start + p.count)]
+        slots = [p.sequence.slot for p in parts for _ in range(p.count)]
+        device = self._device
+        hidden: Tensor = self.decoder(
+            torch.tensor(tokens, device=device),
+            torch.tensor(positions, device=device),
+            Paged(self.cache, spans),
+            torch.tensor(slots, device=device) if max(slots) >= 0 else None,
+        )
+        ends, row = [], -1
+        for part in parts:
+            row += part.count
+            if part.last:
+                ends.append(row)
+        return hidden if len(ends) == len(hidden) else hidden[ends]
+
+    def _say(self, hidden: Tensor, parts: list[Part]) -> list[Said]:
+        """Choose a token for each sequence that is due, and let those go that are finished."""
+        due = [part.sequence for part in parts if part.last]
+        if not due:
+            return []
+        guides = [s.guide for s in due]
+        allowed = self.grammars.allowed(guides) if self.grammars is not None else None
+        chosen = choose(self.decoder.logits(hidden), due, allowed)
+        said = []
+        for sequence, (token, logprob) in zip(due, chosen, strict=True):
+            sequence.append(token)
+            if sequence.guide is not None:
+                sequence.guide.accept(token)
+                if sequence.guide.done and sequence.finish is None:
+                    sequence.finish = Finish.STOP
+            said.append(Said(sequence, token, logprob))
+            if sequence.finish is not None:
+                self.scheduler.remove(sequence)
+                self._let_go(sequence)
+        return said
+
+    def _let_go(self, sequence: Sequence) -> None:
+        if sequence.slot >= 0:
+            self.adapters.release(sequence.owner)
+
+    def _count(self, said: list[Said], seconds: float) -> None:
+        m = self.metrics
+        m.step(len(said), seconds)
+        m.waiting, m.running = len(self.scheduler.waiting), len(self.scheduler.running)
+        m.kv_blocks_used = self.blocks.count - self.blocks.free
+        m.adapters, m.adapter_loads = len(self.adapters), self.adapters.loads

@@ -1,0 +1,186 @@
+"""The ``Backend`` that answers on this machine: text on one side, the engine's thread on the other.
+
+A base model is loaded when it is first asked for, an adapter when its name is. Knows no SQL: where a model lies is
+told by ``sources``, which is asked on every request, so a model trained a second ago is there and a deleted one is not.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypotez.backend import Card, Json, Source
+from hypotez.engine.engine import Engine, EngineOptions
+from hypotez.engine.guide import Grammars
+from hypotez.engine.precision import choose_dtype
+from hypotez.engine.reply import Reply
+from hypotez.engine.request import ChatRequest, read
+from hypotez.engine.runner import Job, Runner
+from hypotez.engine.sequence import Sequence as TokenSequence
+from hypotez.errors import ModelNotFound
+from hypotez.nn.load import find, load
+from hypotez.text import Chat
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """``threads`` None leaves torch's own choice."""
+
+    dtype: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model in memory."""
+
+    chat: Chat
+    grammars: Grammars
+    runner: Runner
+
+    @property
+    def context(self) -> int:
+        return self.runner.engine.context
+
+
+class LocalBackend:
+    """``sources`` finds a model by name; ``listed`` gives the cards of all there are."""
+
+    def __init__(
+        self,
+        sources: Callable[[str], Source | None],
+        cards: Callable[[], Sequence[Card]],
+        options: LocalOptions | None = None,
+    ) -> None:
+        self._sources = sources
+        self._listed = cards
+        self._options = options or LocalOptions()
+        self._bases: dict[str, Base] = {}
+        self._loading: dict[str, asyncio.Task[Base]] = {}
+        self._closed = False
+
+    async def cards(self) -> Sequence[Card]:
+        return self._listed()
+
+    async def warm(self, name: str) -> None:
+        """Load the base of model ``name`` now rather than at its first request."""
+        await self._base(self._source(name))
+
+    async def chat(self, body: Json) -> AsyncIterator[Json]:
+        source = self._source(body["model"])
+        base = await self._base(source)
+        request = read(body, base.chat, base.grammars, _context(base, source.card))
+        job = _job(request, base, source)
+        base.runner.submit(job)
+        try:
+            started = False
+            while (event := await job.events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                # Not before the engine has taken the request: until then it may still be refused.
+                starts = [] if started else [reply.start() for reply in job.replies]
+                started = True
+                for choice in [*starts, *event]:
+                    yield {"choices": [choice]}
+            yield {"choices": [], "usage": _usage(job)}
+        finally:
+            if job.open:
+                base.runner.cancel(job)
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        base = await self._base(self._source(model))
+        ids = [base.chat.encode_text(text)[: base.context] or [base.chat.pad_id] for text in texts]
+        vectors: list[list[float]] = (await base.runner.call(lambda: base.runner.engine.embed(ids))).tolist()
+        return vectors
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Numbers of every base in memory, by its name."""
+        return {name: base.runner.engine.metrics.snapshot() for name, base in self._bases.items()}
+
+    async def aclose(self) -> None:
+        self._closed = True
+        for task in self._loading.values():
+            task.cancel()
+        bases, self._bases = self._bases, {}
+        for base in bases.values():
+            await asyncio.to_thread(base.runner.close)
+
+    def _source(self, name: str) -> Source:
+        source = self._sources(name)
+        if source is None:
+            raise ModelNotFound(name)
+        return source
+
+    async def _base(self, source: Source) -> Base:
+        """Loaded once, however many ask at the same time."""
+        if (base := self._bases.get(source.base)) is not None:
+            return base
+        task = self._loading.get(source.base)
+        if task is None:
+            task = asyncio.create_task(self._load(source.base))
+            self._loading[source.base] = task
+            task.add_done_callback(lambda _: self._loading.pop(source.base, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, name: str) -> Base:
+        started = time.perf_counter()
+        base = await asyncio.to_thread(open_base, name, self._options)
+        self._bases[name] = base
+        log.info("Loaded %s in %.1f s.", name, time.perf_counter() - started)
+        return base
+
+
+def open_base(name: str, options: LocalOptions) -> Base:
+    """Read a base model (a folder, or a repository on Hugging Face) and start its thread."""
+    import torch
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = find(name)
+    chat = Chat.open(folder)
+    decoder = load(folder, choose_dtype(options.dtype, device), device)
+    grammars = Grammars(chat, decoder.config.vocab_size)
+    return Base(chat, grammars, Runner(Engine(decoder, options.engine, grammars), folder.name))
+
+
+def _context(base: Base, card: Card) -> int:
+    return min(base.context, card.context_window or base.context)
+
+
+def _job(request: ChatRequest, base: Base, source: Source) -> Job:
+    owner = _owner(source.adapter)
+    sequences = [
+        TokenSequence(request.prompt, wish, eos_ids=base.chat.eos_ids, owner=owner, guide=request.guide(base.grammars))
+        for wish in request.choices
+    ]
+    replies = [Reply(base.chat, i, request.stops, request.tools) for i in range(len(sequences))]
+    return Job(sequences, replies, asyncio.get_running_loop(), source.adapter)
+
+
+def _owner(adapter: Path | None) -> str:
+    """Another adapter, or the same one trained anew, is another owner."""
+    if adapter is None:
+        return ""
+    weights = adapter / "adapter_model.safetensors"
+    return f"{adapter}@{weights.stat().st_mtime_ns if weights.exists() else 0}"
+
+
+def _usage(job: Job) -> dict[str, Any]:
+    prompt = job.sequences[0].prompt_length
+    said = sum(len(s.tokens) - s.prompt_length for s in job.sequences)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": said,
+        "total_tokens": prompt + said,
+        "prompt_tokens_details": {"cached_tokens": job.sequences[0].cached},
+    }

@@ -1,0 +1,32 @@
+"""Which dtype the weights are kept in. Chosen once, by processor, and logged with the reason."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger(__name__)
+
+
+def choose_dtype(asked: str, device: str) -> torch.dtype:
+    """``auto`` is bfloat16 where the hardware multiplies it, float32 elsewhere; anything else is taken at its word."""
+    if asked in ("float32", "bfloat16"):
+        return getattr(torch, asked)  # type: ignore[no-any-return]
+    if device.startswith("cuda"):
+        dtype, reason = torch.bfloat16, "CUDA"
+    elif native_bfloat16():
+        # Measured on Zen 5: as fast as float32 for one row, 3 to 5 times as fast from eight rows on, half the memory.
+        dtype, reason = torch.bfloat16, "this processor multiplies bfloat16"
+    else:
+        dtype, reason = torch.float32, "this processor has no bfloat16 instructions"
+    log.info("Weights in %s: %s.", str(dtype).removeprefix("torch."), reason)
+    return dtype
+
+
+def native_bfloat16() -> bool:
+    """Whether the processor has AVX-512 BF16, AMX, or Arm's BF16."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16 "))

@@ -1,0 +1,197 @@
+"""The engine's thread. Requests come in from any event loop, and what they get goes back once per step.
+
+torch releases Python's lock while it computes, so one thread per base model is enough. Only this thread touches
+the engine; the others leave notes in ``_inbox``.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypotez.engine.engine import Engine, Said
+from hypotez.engine.reply import Reply
+from hypotez.engine.sequence import Finish, Sequence
+from hypotez.errors import HypotezError, Overloaded, ServerError
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Job:
+    """One request on its way: its sequences, what they have said, and where that goes."""
+
+    sequences: list[Sequence]
+    replies: list[Reply]
+    loop: asyncio.AbstractEventLoop
+    adapter: Path | None = None
+    events: "asyncio.Queue[list[Json] | BaseException | None]" = field(default_factory=asyncio.Queue)
+    open: int = 0  # sequences not finished yet
+    begun: bool = False  # the prompt is computed, so that the other choices find it in the prefix cache
+
+
+class Runner:
+    """Runs one ``Engine`` until ``close``."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine = engine
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._closed = False
+        self._places: dict[Sequence, tuple[Job, int]] = {}
+        self._waiting = 0
+        self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Raises ``Overloaded`` when too many wait already."""
+        if self._closed:
+            raise ServerError("The engine has stopped.")
+        options, metrics = self.engine.options, self.engine.metrics
+        waiting = len(self.engine.scheduler.waiting) + len(self._inbox)
+        if waiting + len(job.sequences) > options.max_queue + options.max_batch - len(self.engine.scheduler.running):
+            metrics.refused += 1
+            retry_after = metrics.retry_after(waiting, options.max_batch)
+            raise Overloaded(
+                f"{waiting} requests are waiting for this model already; try again in {retry_after:.0f} s.",
+                retry_after=retry_after,
+            )
+        job.open = len(job.sequences)
+        self._leave(lambda: self._begin(job))
+
+    def cancel(self, job: Job) -> None:
+        """The client has gone: nothing more is computed for it."""
+        self._leave(lambda: self._end(job))
+
+    def call(self, function: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Run ``function`` between two steps; the future is of the running event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as exc:  # handed to whoever asked
+                loop.call_soon_threadsafe(_settle, future, None, exc)
+            else:
+                loop.call_soon_threadsafe(_settle, future, result, None)
+
+        self._leave(run)
+        return future
+
+    def close(self) -> None:
+        """Stop after the current step; whoever still waits is told so."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _leave(self, note: Callable[[], None]) -> None:
+        self._inbox.append(note)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closed:
+            if not self._inbox and not self.engine.busy:
+                self._wake.wait()
+            self._wake.clear()
+            while self._inbox:
+                self._inbox.popleft()()
+            try:
+                self._deliver(self.engine.step())
+            except Exception as exc:  # the engine's outermost loop: those in the batch are told, the others go on
+                log.exception("A step of the engine failed")
+                self._fail(ServerError(f"The engine failed: {exc}"), self.engine.scheduler.running)
+        self._fail(ServerError("The engine was stopped."), list(self._places))
+
+    def _begin(self, job: Job) -> None:
+        """The first choice goes ahead; the others follow once its prompt is in the prefix cache."""
+        self._add(job, 0)
+        if not self.engine.options.prefix_cache:
+            self._follow(job)
+
+    def _follow(self, job: Job) -> None:
+        job.begun = True
+        for index in range(1, len(job.sequences)):
+            self._add(job, index)
+
+    def _add(self, job: Job, index: int) -> None:
+        sequence = job.sequences[index]
+        try:
+            self.engine.add(sequence, job.adapter)
+        except HypotezError as exc:
+            self._end(job)
+            _send(job, [exc])
+        else:
+            self._places[sequence] = (job, index)
+
+    def _end(self, job: Job) -> None:
+        for sequence in job.sequences:
+            if self._places.pop(sequence, None) is not None and sequence.finish is None:
+                self.engine.end(sequence)
+        job.open = 0
+
+    def _fail(self, error: HypotezError, sequences: list[Sequence]) -> None:
+        for sequence in list(sequences):
+            place = self._places.get(sequence)
+            if place is None:
+                self.engine.end(sequence)
+            else:
+                self._end(place[0])
+                _send(place[0], [error])
+
+    def _deliver(self, said: list[Said]) -> None:
+        """What this step gave, in one call per event loop."""
+        letters: dict[asyncio.AbstractEventLoop, list[tuple[Job, list[Any]]]] = {}
+        for one in said:
+            place = self._places.get(one.sequence)
+            if place is None:
+                continue
+            job, index = place
+            items: list[Any] = []
+            choices = job.replies[index].push(one.token, one.logprob, one.sequence.finish)
+            if not job.begun:
+                self._follow(job)
+            if choices:
+                items.append(choices)
+            if job.replies[index].over and one.sequence.finish is None:
+                self.engine.end(one.sequence, Finish.STOP)
+            if one.sequence.finish is not None:
+                del self._places[one.sequence]
+                job.open -= 1
+                if job.open == 0:
+                    items.append(None)
+            if items:
+                letters.setdefault(job.loop, []).append((job, items))
+        for loop, batch in letters.items():
+            _post(loop, batch)
+
+
+def _send(job: Job, items: list[Any]) -> None:
+    _post(job.loop, [(job, items)])
+
+
+def _post(loop: asyncio.AbstractEventLoop, batch: list[tuple[Job, list[Any]]]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_put, batch)
+
+
+def _put(batch: list[tuple[Job, list[Any]]]) -> None:
+    for job, items in batch:
+        for item in items:
+            job.events.put_nowait(item)
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
