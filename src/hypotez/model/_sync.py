@@ -1,0 +1,294 @@
+"""``OpenAIModel``: ask, stream, run an assistant, describe images. Training is in ``_sync_learning.py``.
+
+Generated from ``_sync.py``; change that and run ``scripts/unasync.py``. Does nothing but call the SDK and
+the pure modules beside it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from hypotez import images, sentiment
+from hypotez.errors import InvalidRequest, ServerError
+from hypotez.model import by_requests, exchange, retries, vision
+from hypotez.model._sync_learning import Learning
+from hypotez.model.exchange import Exchange, Said
+from hypotez.model.progress import count_bar
+from hypotez.model.twins import apart, emit, forgiven, forgiving, gather, sleep
+
+if TYPE_CHECKING:
+    from openai.types.beta.threads import Run
+    from pydantic import BaseModel
+
+T = TypeVar("T")
+_USAGE = {"include_usage": True}
+_UNKNOWN_WINDOW = 8192  # tokens, for servers that do not tell
+
+
+class OpenAIModel(Learning):
+    """One model to talk to, that remembers what was said and learns from it.
+
+        with OpenAIModel(system_instruction="Answer briefly.") as model:
+            print(model.ask("What is the capital of France?"))
+
+    With nothing configured it starts the embedded server on the built-in model; with ``api_key`` or
+    ``OPENAI_API_KEY`` that server forwards OpenAI's models to OpenAI; with ``base_url`` it is a client of that
+    server. ``client`` is used as it is. ``on_error='none'`` logs errors and returns ``None`` instead of raising.
+    The SDK's own errors (``openai.AuthenticationError``, ...) pass through untouched.
+    """
+
+    @overload
+    def ask(
+        self,
+        message: str,
+        system_instruction: str | None = None,
+        attempts: int = 3,
+        *,
+        history: bool = False,
+        stream: Literal[False] = False,
+        on_token: Callable[[str], object] | None = None,
+        **options: Any,
+    ) -> str: ...
+
+    @overload
+    def ask(
+        self,
+        message: str,
+        system_instruction: str | None = None,
+        attempts: int = 3,
+        *,
+        history: bool = False,
+        stream: Literal[True],
+        on_token: Callable[[str], object] | None = None,
+        **options: Any,
+    ) -> Iterator[str]: ...
+
+    @forgiving(lambda: None)
+    def ask(
+        self,
+        message: str,
+        system_instruction: str | None = None,
+        attempts: int = 3,
+        *,
+        history: bool = False,
+        stream: bool = False,
+        on_token: Callable[[str], object] | None = None,
+        **options: Any,
+    ) -> str | Iterator[str]:
+        """Send ``message``; the reply, which is in ``dialogue`` and on disk when this returns.
+
+        ``system_instruction`` of ``None`` takes the model's own, ``""`` none. ``attempts`` counts tries of a request
+        that failed for a passing reason. ``history=True`` sends the dialogue so far, cut to the context window;
+        ``stream=True`` gives an iterator of pieces of text, and what was received is logged also when it is left
+        early; ``on_token`` is called with each piece. ``options`` go into the request (``temperature``, ``seed``, ...).
+        """
+        question = exchange.begin(message, system_instruction, self.system_instruction, attempts)
+        if history:
+            self._recall(question, options)
+        if stream:
+            return forgiven(self, self._stream(question, attempts, on_token, options))
+        if on_token is None:
+            return self._log_exchange(question, self._answer(question, attempts, options))
+        reply = ""
+        for piece in self._stream(question, attempts, on_token, options):
+            reply += piece
+        return reply
+
+    @forgiving(lambda: None)
+    def run(self, message: str) -> str:
+        """The same through ``assistant`` and ``thread``: add the message, run the assistant, return its reply."""
+        question = exchange.begin(message, "", "", attempts=1)
+        client, assistant, thread = self.client, self.assistant, self.thread
+        client.beta.threads.messages.create(thread.id, role="user", content=message)
+        run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
+        return self._log_exchange(question, self._run_reply(run))
+
+    @forgiving(lambda: None)
+    def determine_sentiment(self, message: str) -> str:
+        """``'positive'``, ``'negative'`` or ``'neutral'``, for English and Russian."""
+        return self._judge(message)
+
+    @forgiving(lambda: None)
+    def describe_image(
+        self,
+        image_path: "images.Source",
+        prompt: str | None = None,
+        system_instruction: str | None = None,
+        *,
+        response_format: "type[BaseModel] | None" = None,
+        attempts: int = 3,
+    ) -> Any:
+        """What is in an image: a path, a URL, bytes or a PIL image.
+
+        The reply's text; a ``SimpleNamespace`` when the reply is a JSON object; with ``response_format`` that pydantic
+        model. Raises ``ImageError`` for what is no image, before anything is sent.
+        """
+        return self._describe(image_path, prompt, system_instruction, response_format, attempts)
+
+    @forgiving(list)
+    def describe_images(
+        self,
+        image_paths: "Sequence[images.Source]",
+        prompt: str | None = None,
+        system_instruction: str | None = None,
+        *,
+        concurrency: int = 4,
+        response_format: "type[BaseModel] | None" = None,
+        progress: bool = True,
+    ) -> list[Any]:
+        """Many at once, ``concurrency`` side by side, results in the order of ``image_paths``."""
+        if concurrency < 1:
+            raise InvalidRequest(f"concurrency must be at least 1, not {concurrency}.", param="concurrency")
+        with count_bar("images", len(image_paths), progress) as done:
+
+            def one(path: "images.Source") -> Any:
+                described = self.describe_image(path, prompt, system_instruction, response_format=response_format)
+                done()
+                return described
+
+            return gather([partial(one, path) for path in image_paths], concurrency)
+
+    @forgiving(lambda: None)
+    def describe_image_by_requests(self, image_path: "images.Source", prompt: str | None = None) -> Any:
+        """``describe_image`` by plain HTTP, without the SDK: the same reply and the same errors."""
+        client = self.client
+        url = apart(images.data_url, image_path)
+        body = vision.request(self.model, url, prompt, self.system_instruction)
+        text = apart(by_requests.chat, str(client.base_url), client.api_key, body)
+        return vision.meaning(text)
+
+    def _describe(
+        self,
+        image: "images.Source",
+        prompt: str | None,
+        system: str | None,
+        response_format: "type[BaseModel] | None",
+        attempts: int,
+    ) -> Any:
+        url = apart(images.data_url, image)
+        system = self.system_instruction if system is None else system
+        body = vision.request(self.model, url, prompt, system, response_format)
+        client = (self.client).with_options(max_retries=0)
+        answer = self._tried(lambda: client.chat.completions.create(**body), attempts)
+        return vision.meaning(exchange.said(answer).text, response_format)
+
+    def _answer(self, question: Exchange, attempts: int, options: dict[str, Any]) -> Said:
+        client = (self.client).with_options(max_retries=0)
+
+        def send() -> Any:
+            body: Any = {"model": self.model, "messages": question.messages, **options}
+            return client.chat.completions.create(**body)
+
+        return exchange.said(self._shortened(question, send, attempts))
+
+    def _stream(
+        self,
+        question: Exchange,
+        attempts: int,
+        on_token: Callable[[str], object] | None,
+        options: dict[str, Any],
+    ) -> Iterator[str]:
+        client = (self.client).with_options(max_retries=0)
+
+        def send() -> Any:
+            body: Any = {"model": self.model, "messages": question.messages, **options}
+            return client.chat.completions.create(**{"stream_options": _USAGE, **body, "stream": True})
+
+        reply = Said()
+        chunks = self._shortened(question, send, attempts)
+        try:
+            for chunk in chunks:
+                piece = reply.add(chunk)
+                if piece and on_token is not None:
+                    emit(on_token, piece)
+                if piece:
+                    yield piece
+            reply.whole = True
+        finally:
+            chunks.close()
+            if reply.text or reply.whole:
+                self._log_exchange(question, reply)
+
+    def _tried(self, call: Callable[[], T], attempts: int) -> T:
+        """The call's result, tried again where the failure is a passing one. The SDK's own retries are off."""
+        from openai import APIError
+
+        attempt = 1
+        while True:
+            try:
+                return call()
+            except APIError as exc:
+                seconds = retries.delay(exc, attempt, attempts)
+                if seconds is None:
+                    raise
+                sleep(seconds)
+                attempt += 1
+
+    def _shortened(self, question: Exchange, call: Callable[[], T], attempts: int) -> T:
+        """The call's result; a dialogue that turns out too long for the model is halved until it fits."""
+        from openai import BadRequestError
+
+        while True:
+            try:
+                return self._tried(call, attempts)
+            except BadRequestError as exc:
+                if exc.code != "context_length_exceeded" or not question.before:
+                    raise
+                question.before = question.before[len(question.before) // 4 * 2 + 2 :]
+
+    def _recall(self, question: Exchange, options: dict[str, Any]) -> None:
+        """Let the question bring the dialogue so far."""
+        reply = options.get("max_completion_tokens") or options.get("max_tokens")
+        window = self._context_window()
+        question.before = exchange.cut(exchange.earlier(self.dialogue), question, window, reply)
+
+    def _context_window(self) -> int:
+        """Tokens the model can hold, as the server tells; a modest guess where it does not."""
+        from openai import APIError
+
+        client, name = self.client, self.model
+        for _ in range(3):  # an alias of an alias is already odd
+            try:
+                told: Any = getattr(client.models.retrieve(name), "hypotez", None) or {}
+            except APIError:
+                return _UNKNOWN_WINDOW
+            if "alias_of" not in told:
+                return int(told.get("context_window") or _UNKNOWN_WINDOW)
+            name = told["alias_of"]
+        return _UNKNOWN_WINDOW
+
+    def _log_exchange(self, question: Exchange, reply: Said) -> str:
+        self._remember(question.entries(reply, self._mood(reply.text)))
+        return reply.text
+
+    def _mood(self, text: str) -> str:
+        """The sentiment; a judge that does not answer must not cost the reply."""
+        from openai import OpenAIError
+
+        try:
+            return self._judge(text)
+        except OpenAIError:
+            return sentiment.determine_sentiment(text)
+
+    def _judge(self, text: str) -> str:
+        if self.settings.sentiment == "classifier":
+            return sentiment.determine_sentiment(text)
+        client = self.client
+        judged = client.chat.completions.create(
+            model=self.model, messages=sentiment.question(text), temperature=0, max_tokens=8
+        )
+        return sentiment.read(judged.choices[0].message.content or "")
+
+    def _run_reply(self, run: "Run") -> Said:
+        if run.status != "completed":
+            reason = run.last_error.message if run.last_error else f"its status is {run.status}"
+            raise ServerError(f"Run {run.id} gave no reply: {reason}.")
+        client = self.client
+        texts = [
+            part.text.value
+            for message in client.beta.threads.messages.list(run.thread_id, run_id=run.id, order="asc")
+            for part in message.content
+            if part.type == "text"
+        ]
+        usage = exchange.counts(run.usage) if run.usage else None
+        return Said("\n".join(texts), model=run.model, usage=usage, whole=True)
