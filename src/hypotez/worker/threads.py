@@ -95,7 +95,9 @@ def cancel_stream(run_id: str) -> str:
 
 def deleted_event(thread: Document) -> Pair:
     error = InvalidRequest(f"Thread {thread.id} was deleted while its run was active.")
-    return "error", error.envelope()["error"]
+    envelope = error.envelope()
+    # the specification has the bare error here, the SDK raises only for the enveloped one: both fit in one body
+    return "error", {**envelope["error"], **envelope}
 
 
 def _files(request: CreateMessage) -> set[str]:
