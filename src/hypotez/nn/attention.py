@@ -1,14 +1,20 @@
 """Attention without a cache, for training and scoring: sequences end to end, each causal and blind to the others.
 
-``Packed`` is the fast path, one fused kernel call per sequence (or one for all, where they are equally long);
-``plain`` writes the same thing out with a mask and exists so that a test can compare. Knows no model.
+``Packed`` has two paths. On a GPU it calls torch's fused kernel sequence by sequence. On a CPU, where that kernel's way
+back takes five times its arithmetic, it works in blocks of queries with matmuls over the keys that they may see, and
+keeps the weights of short sequences instead of computing them again. ``plain`` writes the same thing out with one mask
+and exists so that tests can compare. Knows no model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_BLOCK = 256  # queries at once
+_KEPT = 256  # the longest sequence whose attention weights are kept for the way back
 
 
 class Packed:
@@ -18,7 +24,7 @@ class Packed:
         self, lengths: Sequence[int], windows: Sequence[int | None] = (), softcap: float | None = None
     ) -> None:
         self.lengths, self.windows, self.softcap = list(lengths), tuple(windows), softcap
-        self._masks: dict[tuple[int, int], Tensor] = {}
+        self._masks: dict[tuple[int, int, int, int | None], Tensor] = {}
 
     def positions(self, device: torch.device | None = None) -> Tensor:
         """(T,): every sequence counts from 0."""
@@ -27,26 +33,93 @@ class Packed:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, KV, Dh) -> (T, H, Dh)."""
         window = self.windows[layer] if self.windows else None
-        if len(set(self.lengths)) == 1:
-            shape = (len(self.lengths), self.lengths[0])
-            q, k, v = (t.view(*shape, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))  # (B, H, T, Dh)
-            return self._attend(q, k, v, window).transpose(1, 2).flatten(0, 1)
-        out = []
-        for q1, k1, v1 in zip(*(torch.split(t, self.lengths) for t in (q, k, v)), strict=True):
-            one = self._attend(q1.transpose(0, 1)[None], k1.transpose(0, 1)[None], v1.transpose(0, 1)[None], window)
-            out.append(one[0].transpose(0, 1))
-        return torch.cat(out)
+        if self.softcap is None and q.device.type == "cpu":
+            out: Tensor = _Blocks.apply(q, k, v, self, window)  # type: ignore[no-untyped-call]
+            return out
+        pieces = zip(*(torch.split(t, self.lengths) for t in (q, k, v)), strict=True)
+        return torch.cat([self._one(*piece, window) for piece in pieces])
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
-        """All (B, H or KV, T, Dh)."""
-        grouped, length = q.shape[1] != k.shape[1], q.shape[2]
+    def _one(self, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+        """One sequence by the fused kernel, or written out where its scores are capped."""
+        q, k, v = (t.transpose(0, 1)[None] for t in (q, k, v))
+        length = q.shape[2]
         if self.softcap is not None:
-            return _written_out(q, k, v, causal_mask(length, window, q.device), self.softcap)
-        if window is None or length <= window:
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
-        if (length, window) not in self._masks:
-            self._masks[length, window] = causal_mask(length, window, q.device)
-        return F.scaled_dot_product_attention(q, k, v, self._masks[length, window], enable_gqa=grouped)
+            out = _written_out(q, k, v, causal_mask(length, window, q.device), self.softcap)
+        elif window is None or length <= window:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        else:
+            mask = causal_mask(length, window, q.device)
+            out = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+        return out[0].transpose(0, 1)
+
+    def blocks(self, window: int | None) -> Iterator[tuple[slice, slice, Tensor, bool]]:
+        """(queries, the keys that any of them may see, True where one may not, whether weights are kept)."""
+        first = 0
+        for length in self.lengths:
+            for start in range(0, length, _BLOCK):
+                stop = min(start + _BLOCK, length)
+                low = max(0, start - window + 1) if window is not None else 0
+                hidden = self._hidden(start - low, stop - start, stop - low, window)
+                yield slice(first + start, first + stop), slice(first + low, first + stop), hidden, length <= _KEPT
+            first += length
+
+    def _hidden(self, offset: int, queries: int, keys: int, window: int | None) -> Tensor:
+        key = (offset, queries, keys, window)
+        if key not in self._masks:
+            self._masks[key] = ~causal_mask(keys, window)[offset : offset + queries]
+        return self._masks[key]
+
+
+class _Blocks(torch.autograd.Function):
+    """Softmax attention by blocks. Heads that share keys are rows of one matmul: (KV, G * queries, Dh)."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packed: Packed, window: int | None) -> Tensor:
+        out = torch.empty_like(q)
+        kept: list[Tensor | None] = []
+        for rows, seen, hidden, keep in packed.blocks(window):
+            weights = _weights(q[rows], k[seen], hidden)
+            out[rows] = _ungroup(weights @ v[seen].transpose(0, 1), q[rows].shape)
+            kept.append(weights if keep else None)
+        ctx.save_for_backward(q, k, v, *kept)
+        ctx.packed, ctx.window = packed, window
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor) -> Any:
+        q, k, v, *kept = ctx.saved_tensors
+        scale = q.shape[-1] ** -0.5
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for (rows, seen, hidden, _), weights in zip(ctx.packed.blocks(ctx.window), kept, strict=True):
+            weights = _weights(q[rows], k[seen], hidden) if weights is None else weights
+            queries, up = _group(q[rows], k.shape[1]), _group(dout[rows], k.shape[1])
+            keys, values = k[seen].transpose(0, 1), v[seen].transpose(0, 1)  # (KV, keys, Dh)
+            dv[seen] += (weights.transpose(1, 2) @ up).transpose(0, 1)
+            dscores = torch._softmax_backward_data(up @ values.transpose(1, 2), weights, -1, weights.dtype)
+            dq[rows] = _ungroup(dscores @ keys, q[rows].shape) * scale
+            dk[seen] += (dscores.transpose(1, 2) @ queries).transpose(0, 1) * scale
+        return dq, dk, dv, None, None
+
+
+def _weights(q: Tensor, k: Tensor, hidden: Tensor) -> Tensor:
+    """(KV, G * queries, keys) in q's dtype; the scores are float32, as in the fused kernels."""
+    n, heads, _ = q.shape
+    grouped = _group(q, k.shape[1]).float() * q.shape[-1] ** -0.5
+    scores = grouped @ k.transpose(0, 1).transpose(1, 2).float()
+    scores.view(heads, n, -1).masked_fill_(hidden, float("-inf"))
+    return scores.softmax(-1).to(q.dtype)
+
+
+def _group(x: Tensor, kv_heads: int) -> Tensor:
+    """(n, H, Dh) -> (KV, G * n, Dh)."""
+    n, heads, size = x.shape
+    return x.transpose(0, 1).reshape(kv_heads, heads // kv_heads * n, size)
+
+
+def _ungroup(x: Tensor, shape: torch.Size) -> Tensor:
+    """(KV, G * n, Dh) -> (n, H, Dh)."""
+    n, heads, size = shape
+    return x.view(heads, n, size).transpose(0, 1)
 
 
 def causal_mask(length: int, window: int | None, device: torch.device | None = None) -> Tensor:

@@ -6,7 +6,6 @@ whom, and where keys and values are kept, is the business of the ``Attend`` it i
 """
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypotez.nn.config import DecoderConfig
+from hypotez.nn.fused import rms_norm, split_rotated, swiglu
 from hypotez.nn.linear import Linear
 from hypotez.nn.lora import Rows
 from hypotez.nn.rope import Rope, rotate
@@ -139,12 +139,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None) -> Tensor:
         h, kv = self.heads, self.kv_heads
         qkv = self.qkv_proj(x, rows).view(-1, h + 2 * kv, self.head_dim)
-        v = qkv[:, h + kv :]
-        if self.q_norm is None or self.k_norm is None:
-            qk = rotate(qkv[:, : h + kv], *angles) if self.rotated else qkv[:, : h + kv]
-            q, k = qk[:, :h], qk[:, h:]
+        if self.q_norm is None and self.rotated:
+            q, k, v = split_rotated(qkv, h, *angles)
         else:
-            q, k = self.q_norm(qkv[:, :h]), self.k_norm(qkv[:, h : h + kv])
+            q, k, v = qkv[:, :h], qkv[:, h : h + kv], qkv[:, h + kv :]
+            if self.q_norm is not None and self.k_norm is not None:
+                q, k = self.q_norm(q), self.k_norm(k)
             if self.rotated:
                 q, k = rotate(q, *angles), rotate(k, *angles)
         if self.rescale != 1.0:
@@ -164,11 +164,16 @@ class Mlp(nn.Module):
             gate_up = [("mlp.gate_up_proj", 2 * inner)]
         self.gate_up_proj = Linear(config.hidden_size, gate_up, config.mlp_bias)
         self.down_proj = Linear(inner, [("mlp.down_proj", config.hidden_size)], config.mlp_bias)
-        self.activate: Callable[[Tensor], Tensor] = F.silu if config.activation == "silu" else _gelu_tanh
+        self.silu = config.activation == "silu"
 
     def forward(self, x: Tensor, rows: Rows | None) -> Tensor:
-        gate, up = self.gate_up_proj(x, rows).chunk(2, dim=-1)
-        out: Tensor = self.down_proj(self.activate(gate) * up, rows)
+        gate_up = self.gate_up_proj(x, rows)
+        if self.silu:
+            inner = swiglu(gate_up)
+        else:
+            gate, up = gate_up.chunk(2, dim=-1)
+            inner = F.gelu(gate, approximate="tanh") * up
+        out: Tensor = self.down_proj(inner, rows)
         return out
 
 
@@ -183,8 +188,4 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.gemma:
             return F.rms_norm(x.float(), self.weight.shape, 1.0 + self.weight.float(), self.eps).to(x.dtype)
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
+        return rms_norm(x, self.weight, self.eps)

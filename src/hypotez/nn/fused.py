@@ -1,0 +1,100 @@
+"""Small operations with their way back written by hand.
+
+Autograd's own would keep more, and pay for every slice with a zeroed copy of the whole; these write each gradient once,
+into its place. Same numbers (the tests compare with autograd). Knows no model.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x (..., D) over its last dimension, in x's dtype, reduced in float32."""
+    out: Tensor = _RmsNorm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
+    return out
+
+
+def swiglu(gate_up: Tensor) -> Tensor:
+    """(T, 2 N) with the gate in front -> silu(gate) * up (T, N)."""
+    out: Tensor = _Swiglu.apply(gate_up)  # type: ignore[no-untyped-call]
+    return out
+
+
+def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """qkv (T, H + 2 KV, Dh) -> q (T, H, Dh) and k (T, KV, Dh) turned by RoPE, and v (T, KV, Dh).
+
+    cos and sin are (T, 1, R / 2); dimensions of a head beyond R pass as they are.
+    """
+    q, k, v = _SplitRotated.apply(qkv, heads, cos, sin)  # type: ignore[no-untyped-call]
+    return q, k, v
+
+
+def turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
+    """Write x (T, N, Dh) with its pairs (i, i + R / 2) turned into ``out``; with -sin it turns back."""
+    half = cos.shape[-1]
+    first, second = x[..., :half], x[..., half : 2 * half]
+    torch.mul(first, cos, out=out[..., :half]).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out[..., half : 2 * half]).addcmul_(first, sin)
+    if x.shape[-1] > 2 * half:
+        out[..., 2 * half :] = x[..., 2 * half :]
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = x.float()
+        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (wide * scale).mul_(weight).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        x, weight, scale = ctx.saved_tensors
+        normed = x * scale  # float32, like scale
+        dweight = (dy * normed).flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
+        if not ctx.needs_input_grad[0]:
+            return None, dweight, None
+        up = dy * weight.float()
+        along = (up * normed).mean(-1, keepdim=True)
+        return up.sub_(normed.mul_(along)).mul_(scale).to(x.dtype), dweight, None
+
+
+class _Swiglu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.chunk(2, dim=-1)
+        both = torch.empty_like(gate_up)
+        dgate, dup = both.chunk(2, dim=-1)
+        torch.ops.aten.silu_backward.grad_input(dy * up, gate, grad_input=dgate)
+        torch.mul(F.silu(gate), dy, out=dup)
+        return both
+
+
+class _SplitRotated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        turned = (qkv.shape[1] + heads) // 2  # q and k
+        both = torch.empty_like(qkv[:, :turned])
+        turn(qkv[:, :turned], cos, sin, both)
+        ctx.save_for_backward(cos, sin)
+        return both[:, :heads], both[:, heads:], qkv[:, turned:].clone()
+
+    @staticmethod
+    def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> Any:
+        cos, sin = ctx.saved_tensors
+        heads, kv = dq.shape[1], dk.shape[1]
+        dqkv = dq.new_empty(dq.shape[0], heads + 2 * kv, dq.shape[2])
+        turn(dq, cos, -sin, dqkv[:, :heads])
+        turn(dk, cos, -sin, dqkv[:, heads : heads + kv])
+        dqkv[:, heads + kv :] = dv
+        return dqkv, None, None, None
