@@ -1,0 +1,77 @@
+"""``hypotez keys``: who may use the server. Works on the store itself, so that the first key needs no key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hypotez.cli import _print
+from hypotez.cli._connect import Json
+
+if TYPE_CHECKING:
+    from hypotez.store import Store
+
+app = typer.Typer(help="API keys of the server.", no_args_is_help=True)
+
+
+@contextmanager
+def _store() -> Iterator["Store"]:
+    from hypotez.settings import Settings
+    from hypotez.store import Store
+
+    settings = Settings.load()
+    store = Store.open(settings.database_url, settings.home)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
+    project: Annotated[str, typer.Option(help="A key sees only the objects of its project.")] = "default",
+    admin: Annotated[bool, typer.Option("--admin", help="It may also list every thread.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a key and print it, this once: only its hash is kept.
+
+    Example: hypotez keys create alice --project shop
+    """
+    from hypotez.server.auth import create_key
+
+    with _store() as store:
+        key, made = create_key(store, name, project=project, admin=admin)
+    if json:
+        _print.as_json({**made, "key": key})
+    else:
+        typer.echo(key)
+        _print.notice("Keep it: it cannot be shown again.")
+
+
+@app.command("list")
+def list_keys(json: Json = False) -> None:
+    """List the keys that open something, oldest first."""
+    from hypotez.server import auth
+
+    with _store() as store:
+        keys = auth.list_keys(store)
+    if json:
+        _print.as_json(keys)
+        return
+    rows = [(k["id"], k["name"], k["project"], k["redacted_value"], _print.moment(k["created_at"])) for k in keys]
+    _print.table(["id", "name", "project", "key", "created"], rows, empty="No keys: on loopback none is asked.")
+
+
+@app.command()
+def revoke(key: Annotated[str, typer.Argument(help="The key's id, from `hypotez keys list`.")]) -> None:
+    """Close a key for good.
+
+    Example: hypotez keys revoke key_abc123
+    """
+    from hypotez.server.auth import revoke_key
+
+    with _store() as store:
+        revoke_key(store, key)
+    _print.notice(f"Revoked {key}.")

@@ -1,0 +1,152 @@
+"""The training process of one job: ``python -m hypotez.cli.train_job JOB_ID --home FOLDER``.
+
+Started by a server's supervisor, in a session of its own, so that it goes on when the server ends; it may be killed at
+any instant and started again. Assembles the store and the training room; decides nothing about numbers.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypotez.errors import HypotezError, StorageError
+from hypotez.store import Document, Store
+from hypotez.worker import jobs
+from hypotez.worker.children import owner_name
+from hypotez.worker.job_states import KIND
+from hypotez.worker.training import Room, Supervisor
+from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
+
+if TYPE_CHECKING:
+    from hypotez.training.job import Spec
+
+log = logging.getLogger("hypotez.train_job")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when the job ended or was given back, 1 when it could not be taken."""
+    options = _options(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(5)  # serving goes on while training runs
+    home = Path(options.home)
+    store = Store.open(options.database or f"sqlite:///{home / 'hypotez.db'}", home)
+    room = Room(home, options.database or f"sqlite:///{home / 'hypotez.db'}", options.concurrency, options.silence)
+    try:
+        item = claim(store, options.job, owner_name(), concurrency=room.concurrency, silence=room.silence)
+        if item is None:
+            log.info("%s is not to be trained now", options.job)
+            return 1
+        with store.read() as tx:
+            job = tx.documents.get(KIND, options.job)
+        journal = TrainingJournal(store, home, job, item)
+        signal.signal(signal.SIGTERM, lambda *_: journal.leaving.set())
+        journal.keep_alive(room.silence / 4)
+        _work(journal, home)
+        if not journal.leaving.is_set():
+            Supervisor(store, room).tick()  # the next one in the queue, in case no server is there to start it
+        return 0
+    finally:
+        store.close()
+
+
+def _work(journal: TrainingJournal, home: Path) -> None:
+    """Train, and end the job in the state it deserves."""
+    folder = jobs.job_folder(home, journal.job.id)
+    try:
+        if journal.begin():
+            _train(journal, folder, home)
+    except ClaimLost as exc:
+        log.warning("%s", exc)
+        return
+    except (MemoryError, OSError, RuntimeError, HypotezError) as exc:
+        log.exception("the job failed")
+        journal.fail(*_told(exc))
+    except Exception as exc:
+        log.exception("the job failed")
+        journal.fail(f"The training stopped with an error of its own: {type(exc).__name__}: {exc}", "server_error")
+    if journal.ended():
+        _sweep(folder)
+
+
+def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
+    from hypotez.training.job import train  # seconds of importing torch, after the claim is kept alive
+
+    while True:
+        result = train(_spec(journal.job, folder, home), journal)
+        if result.adapter is not None:
+            journal.succeed(result.adapter, result.trained_tokens)
+            return
+        if result.stopped == "cancel" or journal.paused():
+            return
+
+
+def _spec(job: Document, folder: Path, home: Path) -> "Spec":
+    from hypotez.training.job import Spec
+
+    mine, chosen = job.private, job.private["hyperparameters"]
+    validation = jobs.data_path(home, job.id, "validation_file") if job.body.get("validation_file") else None
+    return Spec(
+        base=mine["folder"],
+        training_file=jobs.data_path(home, job.id, "training_file"),
+        work=folder / "work",
+        method=mine["method"],
+        validation_file=validation,
+        start_adapter=Path(mine["start_adapter"]) if mine.get("start_adapter") else None,
+        n_epochs=chosen["n_epochs"],
+        batch_size=chosen["batch_size"],
+        learning_rate_multiplier=chosen["learning_rate_multiplier"],
+        beta=chosen.get("beta", "auto"),
+        seed=job.body["seed"],
+        full=bool(chosen.get("full")),
+        early_stopping=int(chosen.get("early_stopping") or 0),
+        threads=mine["threads"],
+    )
+
+
+def _told(exc: Exception) -> tuple[str, str, str | None]:
+    """Message, code and param of a job's error."""
+    text = str(exc)
+    memory = isinstance(exc, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower()
+    if memory:
+        return (
+            "There was not enough memory for this job. Use a smaller model or shorter examples, or end other programs.",
+            "out_of_memory",
+            None,
+        )
+    full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC
+    if full or isinstance(exc, StorageError):
+        return (
+            f"The disk is full or cannot be written: {text} Free some space and create the job again.",
+            "disk_full",
+            None,
+        )
+    if isinstance(exc, HypotezError):
+        return exc.message, exc.code or exc.type, exc.param
+    return f"The training stopped with an error: {type(exc).__name__}: {text}", "server_error", None
+
+
+def _sweep(folder: Path) -> None:
+    """Keep the log; states and data served their purpose."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    for name in ("training_file", "validation_file"):
+        (folder / f"{name}.jsonl").unlink(missing_ok=True)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m hypotez.cli.train_job", description=__doc__)
+    parser.add_argument("job", help="id of the job")
+    parser.add_argument("--home", required=True, help="folder of everything hypotez writes")
+    # not as an option: everybody on the machine may read a process's options, and a URL may hold a password
+    parser.set_defaults(database=os.environ.get("HYPOTEZ_DATABASE", ""))
+    parser.add_argument("--concurrency", type=int, default=1, help="jobs that may train at once")
+    parser.add_argument("--silence", type=float, default=15.0, help="seconds of silence after which a job is orphaned")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
