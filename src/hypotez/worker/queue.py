@@ -112,13 +112,19 @@ class Queue:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._silence / 4)
-            for task, item in list(self._running.items()):
-                try:
-                    if not await asyncio.to_thread(self._alive, item) and not task.done():
-                        task.cancel()  # somebody else took it, or it was removed
-                except Exception:  # the next beat is soon enough
-                    log.exception("could not keep %s %s alive", item.kind, item.target)
+            running = dict(self._running)
+            try:
+                lost = await asyncio.to_thread(self._lost, list(running.values()))
+            except Exception:  # the next beat is soon enough
+                log.exception("could not keep %d of kind %r alive", len(running), self.kind)
+                continue
+            for task, item in running.items():
+                if item.seq in lost and not task.done():
+                    task.cancel()  # somebody else took it, or it was removed
 
-    def _alive(self, item: WorkItem) -> bool:
+    def _lost(self, items: list[WorkItem]) -> set[int]:
+        """Say that the owner of ``items`` lives, in one transaction; returns those that are its own no more."""
+        if not items:
+            return set()
         with self._store.write() as tx:
-            return tx.work.beat(item)
+            return {item.seq for item in items if not tx.work.beat(item)}
