@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -62,6 +63,13 @@ def request(server, method, path, body=None, headers=None) -> tuple[int, dict]:
 def things(server) -> list[Document]:
     with server.store.read() as tx:
         return tx.documents.page("thing", limit=100).items
+
+
+def forget_delivery(server, id):
+    """As if the response had never reached its client."""
+    while id not in server.services.delivered:
+        time.sleep(0.01)
+    server.services.delivered.path.write_text("")
 
 
 def test_an_unknown_path_gets_openais_404(server):
@@ -172,7 +180,7 @@ def test_a_fault_of_ours_is_a_500_in_the_envelope_and_a_traceback_in_the_log(ser
 
 def test_a_retry_gets_the_first_object(server):
     _, first = post(server, b'{"name": "x"}')
-    server.services.delivered.path.write_text("")  # the response never reached the client
+    forget_delivery(server, first["id"])
 
     _, second = post(server, b'{"name": "x"}', x_stainless_retry_count="1")
 
@@ -182,6 +190,8 @@ def test_a_retry_gets_the_first_object(server):
 
 def test_a_retry_whose_first_attempt_was_lost_creates(server):
     _, earlier = post(server, b'{"name": "yes"}')
+    while earlier["id"] not in server.services.delivered:
+        time.sleep(0.01)
 
     _, retried = post(server, b'{"name": "yes"}', x_stainless_retry_count="1")
 

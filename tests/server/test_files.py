@@ -1,6 +1,7 @@
 """Files, with the official SDK over a real socket."""
 
 import io
+import time
 
 import openai
 import pytest
@@ -112,7 +113,9 @@ def test_ids_that_climb_find_nothing(server, id):
 
 def test_a_retried_upload_is_one_file(server):
     first = upload(server)
-    server.services.delivered.path.write_text("")
+    while first.id not in server.services.delivered:
+        time.sleep(0.01)
+    server.services.delivered.path.write_text("")  # the response never reached the client
 
     again = upload(server, extra_headers={"x-stainless-retry-count": "1"})
 

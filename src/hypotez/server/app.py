@@ -27,8 +27,12 @@ def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI
     app.include_router(health.router)
     for router in routers:
         app.include_router(router, prefix="/v1")
-    app.add_middleware(Edge, services=services, keys=Keys(services.store, services.api_key))
+    app.add_middleware(Edge, services=services, keys=_keys(services))
     return app
+
+
+def _keys(services: Services) -> Keys:
+    return Keys(services.store, services.api_key, needed=services.needs_key)
 
 
 class Edge:

@@ -34,8 +34,8 @@ class Caller:
 class Keys:
     """Finds the caller of a key, in memory; hears of changes at once, of another process's a moment later."""
 
-    def __init__(self, store: Store, master: str | None = None) -> None:
-        self._store, self._master = store, master
+    def __init__(self, store: Store, master: str | None = None, *, needed: bool = False) -> None:
+        self._store, self._master, self._needed = store, master, needed
         self._known: dict[str, Caller] | None = None  # sha256 of the key: its caller
         self._listening = ExitStack()  # as long as this object: the hub lets go of listeners nobody holds
         self._listening.enter_context(store.hub.listening(STREAM, self._forget))
@@ -43,7 +43,7 @@ class Keys:
     def caller(self, key: str | None) -> Caller:
         """Raises ``AuthenticationFailed`` in OpenAI's words."""
         known = self._fresh()
-        if self._master is None and not known:
+        if self._master is None and not known and not self._needed:
             return Caller(MAIN, admin=True)
         if not key:
             raise AuthenticationFailed(

@@ -1,7 +1,8 @@
 """What a server is made of: plain values and objects, put together once by whoever assembles it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hypotez.server.delivered import Delivered
 from hypotez.store import Store
@@ -19,7 +20,11 @@ class Services:
     router: Router
     delivered: Delivered
     wake: Callable[[str], None] = nobody  # tell this process's worker that there is work of a kind ("run", "job")
+    home: Path = Path()  # of jobs and tuned models
+    bases: Mapping[str, str] = field(default_factory=dict)  # local models that can be trained: name to folder
+    training_threads: int = 1  # of one job; part of its numbers, so fixed when it is made
     api_key: str | None = None  # opens everything; None: no key is asked until one is created
+    needs_key: bool = False  # ask for a key even when there is none: others can reach this server
     max_upload: int = 512 * 1024**2  # bytes
     max_body: int = 64 * 1024**2  # bytes of a JSON request; OpenAI takes images of 50 MB in it
     run_seconds: int = 600

@@ -8,11 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 Json = dict[str, Any]
 
 
+Limit = Annotated[int, Field(ge=1, le=100)]
+
+
 class ListQuery(BaseModel):
     """Query parameters of a list; ``after`` and ``before`` are ids of the list's own objects."""
 
     model_config = ConfigDict(extra="ignore")
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Limit = 20
     order: Literal["asc", "desc"] = "desc"
     after: str | None = None
     before: str | None = None

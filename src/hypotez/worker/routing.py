@@ -18,6 +18,8 @@ Json = dict[str, Any]
 # what OpenAI switched off: programs written for these names go on, on the default model, when nobody else serves them
 RETIRED = re.compile(r"gpt-(4o|4o-mini|4\.1|4\.1-mini)(-\d{4}-\d{2}-\d{2})?")
 
+PERMISSION = "checkpoint.permission"  # documents under a tuned model: which other projects may use it
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -77,11 +79,26 @@ class Router:
         raise ModelNotFound(model, hint=f"Models here: {', '.join(await self.names(project)) or 'none'}.")
 
     def tuned(self, model: str, project: str) -> Document | None:
-        """The document of a tuned model or checkpoint of this project, or None."""
+        """The document of a tuned model or checkpoint that this project owns or was permitted to use, or None."""
         if not model.startswith("ft:"):
             return None
         with self._store.read() as tx:
-            return tx.documents.find("model", model, project=project)
+            found = tx.documents.find("model", model)
+            if found is None or found.project == project:
+                return found
+            allowed = tx.documents.page(PERMISSION, parent=model, fields={"project_id": project}, limit=1)
+            return found if allowed.items else None
+
+    def base_of(self, model: str, bases: Mapping[str, str]) -> str | None:
+        """The local model that training on ``model`` would start from: itself, an alias's, or the default's."""
+        wanted = model
+        for _ in range(len(self.aliases) + 1):
+            if wanted in bases:
+                return wanted
+            if wanted not in self.aliases:
+                break
+            wanted = self.aliases[wanted]
+        return self.default if RETIRED.fullmatch(wanted) and self.default in bases else None
 
     async def local_cards(self) -> Sequence[Card]:
         return await self.local.cards() if self.local is not None else []

@@ -1,0 +1,119 @@
+"""The local models and the engine behind them, which is loaded when it is first needed: torch takes seconds."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypotez import pocket
+from hypotez.backend import Card, Source
+from hypotez.errors import MissingExtra
+from hypotez.settings import Settings
+from hypotez.store import Store
+
+if TYPE_CHECKING:
+    from hypotez.engine.local import LocalBackend
+
+Json = dict[str, Any]
+
+POCKET = "pocket"
+
+
+def base_folders(settings: Settings) -> dict[str, str]:
+    """Local models by name, the default one first: its folder, or its repository on Hugging Face."""
+    wanted = settings.engine.model
+    bases = {} if wanted == POCKET else {_name(wanted): wanted}
+    return {**bases, POCKET: str(pocket.FOLDER)}
+
+
+def _name(model: str) -> str:
+    folder = Path(model).expanduser()
+    return folder.resolve().name if folder.is_dir() else model
+
+
+class Models:
+    """Where a model's weights are: the bases of the settings, and the tuned ones of the store."""
+
+    def __init__(self, store: Store, bases: dict[str, str]) -> None:
+        self._store = store
+        self._bases = {
+            name: Source(folder, None, Card(name, context_window=_window(folder), trainable=True))
+            for name, folder in bases.items()
+        }
+
+    def cards(self) -> Sequence[Card]:
+        """Of the bases; which tuned models there are depends on who asks, so the server lists those."""
+        return [source.card for source in self._bases.values()]
+
+    def source(self, name: str) -> Source | None:
+        if name in self._bases:
+            return self._bases[name]
+        with self._store.read() as tx:
+            found = tx.documents.find("model", name)
+        if found is None:
+            return None
+        mine = found.private
+        if mine.get("full"):
+            return Source(mine["path"], None, Card(name, context_window=_window(mine["path"])))
+        return Source(mine["folder"], Path(mine["path"]), Card(name, context_window=_window(mine["folder"])))
+
+
+class LocalModels:
+    """A ``Backend``: the engine, made at the first request or by ``warm``."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        self._models, self._settings = models, settings
+        self._engine: LocalBackend | None = None
+        self._lock = asyncio.Lock()
+
+    async def cards(self) -> Sequence[Card]:
+        return self._models.cards()
+
+    async def chat(self, body: Json) -> AsyncIterator[Json]:
+        engine = await self._ready()
+        async with aclosing(engine.chat(body)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        return await (await self._ready()).embed(model, texts)
+
+    async def warm(self, model: str) -> None:
+        """Load ``model`` now, so that the first question need not wait for it."""
+        await (await self._ready()).warm(model)
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        return self._engine.metrics() if self._engine is not None else {}
+
+    async def aclose(self) -> None:
+        if self._engine is not None:
+            await self._engine.aclose()
+
+    async def _ready(self) -> "LocalBackend":
+        async with self._lock:
+            if self._engine is None:
+                self._engine = await asyncio.to_thread(_engine, self._models, self._settings)
+            return self._engine
+
+
+def _engine(models: Models, settings: Settings) -> "LocalBackend":
+    try:
+        from hypotez.engine.engine import EngineOptions
+        from hypotez.engine.local import LocalBackend, LocalOptions
+    except ImportError as exc:
+        raise MissingExtra("local", f"A local model ({exc.name} is not installed)") from exc
+    mine = settings.engine
+    engine = EngineOptions(max_batch=mine.max_batch, max_queue=mine.max_queue, cache_tokens=mine.cache_tokens)
+    options = LocalOptions(dtype=mine.dtype, device=mine.device, threads=mine.threads, engine=engine)
+    return LocalBackend(models.source, models.cards, options)
+
+
+def _window(folder: str) -> int | None:
+    """Positions the model knows, where its configuration lies on this disk."""
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text())
+        return int(config["max_position_embeddings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,85 @@
+"""A job's events: documents under the job, newest first on the wire. Written once, however often they are told.
+
+Ids are made from the job and the event's own key, so that a training that repeats its last steps after a kill
+does not repeat their events.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hypotez.store import Transaction
+
+Json = dict[str, Any]
+
+KIND = "fine_tuning.job.event"
+
+
+def tell(
+    tx: Transaction,
+    job: str,
+    message: str,
+    *,
+    project: str,
+    level: str = "info",
+    data: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> None:
+    """Append an event unless the job has one with this ``key`` (the message itself when none is given)."""
+    digest = hashlib.blake2b(f"{job}\n{key or message}".encode(), digest_size=12).hexdigest()
+    id = f"ftevent-{digest}"
+    if tx.documents.find(KIND, id) is not None:
+        return
+    body = {
+        "id": id,
+        "object": "fine_tuning.job.event",
+        "created_at": int(time.time()),
+        "level": level,
+        "message": message,
+        "type": "message" if data is None else "metrics",
+        "data": dict(data or {}),
+    }
+    tx.documents.create(KIND, body, project=project, parent=job)
+    tx.events.append(job, KIND, id)
+
+
+def metrics(
+    step: int,
+    total_steps: int,
+    train_loss: float,
+    train_accuracy: float,
+    valid_loss: float | None = None,
+    valid_accuracy: float | None = None,
+    full_valid_loss: float | None = None,
+    full_valid_accuracy: float | None = None,
+) -> tuple[str, Json]:
+    """OpenAI's sentence and data for one step."""
+    text = f"Step {step}/{total_steps}: training loss={train_loss:.2f}"
+    if valid_loss is not None:
+        text += f", validation loss={valid_loss:.2f}"
+    if full_valid_loss is not None:
+        text += f", full validation loss={full_valid_loss:.2f}"
+    data = {
+        "step": step,
+        "total_steps": total_steps,
+        "train_loss": train_loss,
+        "train_mean_token_accuracy": train_accuracy,
+        "valid_loss": valid_loss,
+        "valid_mean_token_accuracy": valid_accuracy,
+        "full_valid_loss": full_valid_loss,
+        "full_valid_mean_token_accuracy": full_valid_accuracy,
+    }
+    return text, {key: value for key, value in data.items() if value is not None}
+
+
+def results_csv(steps: list[Json]) -> str:
+    """OpenAI's result file from the metrics of every step, oldest first; cells are empty where nothing was measured."""
+    columns = ("step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
+    lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"]
+    lines += [",".join(_cell(step.get(column)) for column in columns) for step in steps]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.5f}" if isinstance(value, float) else str(value)
