@@ -58,7 +58,7 @@ def model_folder(folder: Path, seed: int = 0, context: int = 1024) -> Path:
         layers=2,
         heads=4,
         kv_heads=2,
-        head_dim=16,
+        head_dim=32,
         max_positions=context,
         eos_token_ids=(2,),
     )

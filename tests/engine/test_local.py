@@ -5,8 +5,13 @@ import json
 
 import jsonschema
 import pytest
+import torch
 
+from hypotez.backend import Card, Source
 from hypotez.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound, Overloaded
+from hypotez.nn.adapters import save_adapter
+from hypotez.nn.load import load
+from hypotez.nn.lora import attach, initialise, loras
 
 USER = [{"role": "user", "content": "What is the capital of France?"}]
 TOOLS = [
@@ -277,6 +282,54 @@ def test_closing_the_stream_frees_its_blocks_at_once(backend_of):
 
     assert engine.blocks.free == engine.blocks.count
     assert not engine.busy
+
+
+def test_a_tuned_model_answers_at_once_anew_after_training_and_not_after_deletion(backend_of, folder, tmp_path):
+    sources = {"tiny": Source(str(folder), None, Card("tiny"))}
+    backend = backend_of(sources)
+    replies = []
+
+    async def ask():
+        for seed in (0, 1):
+            save_noise(folder, tmp_path / "adapter", seed)
+            sources["ft:tiny"] = Source(str(folder), tmp_path / "adapter", Card("ft:tiny"))
+            for model in ("tiny", "ft:tiny", "tiny"):
+                choices, _ = await answer(backend, model=model)
+                replies.append(choices[0]["text"])
+        del sources["ft:tiny"]
+        try:
+            await answer(backend, model="ft:tiny")
+        finally:
+            await backend.aclose()
+
+    with pytest.raises(ModelNotFound, match="ft:tiny"):
+        asyncio.run(ask())
+    base, first, base_again, _, second, _ = replies
+    assert base == base_again
+    assert len({base, first, second}) == 3
+
+
+def save_noise(base, folder, seed):
+    """A LoRA adapter that changes what the tiny model says."""
+    decoder = load(base)
+    attach(decoder, 4, slots=1)
+    initialise(decoder, 0, 4, 8.0, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for lora in loras(decoder):
+        for b in lora.b:
+            b.data.normal_(generator=generator)
+    save_adapter(decoder, 0, folder, "tiny")
+
+
+def test_more_adapters_than_slots_all_answer(backend_of, folder, tmp_path):
+    sources = {}
+    for seed in range(4):
+        save_noise(folder, tmp_path / str(seed), seed)
+        sources[f"ft:{seed}"] = Source(str(folder), tmp_path / str(seed), Card(f"ft:{seed}"))
+
+    replies = run(backend_of(sources, adapter_slots=2), *[{"model": name} for name in sources])
+
+    assert len({reply["text"] for reply in replies}) == 4
 
 
 def test_embeddings_have_unit_norm_and_differ(backend_of):

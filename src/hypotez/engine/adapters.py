@@ -8,13 +8,14 @@ from pathlib import Path
 from hypotez.errors import Overloaded
 from hypotez.nn.adapters import load_adapter
 from hypotez.nn.decoder import Decoder
+from hypotez.nn.lora import attach, linears
 
 
 class Adapters:
     """At most ``slots`` adapters in memory at once, all usable in one batch."""
 
     def __init__(self, decoder: Decoder, slots: int) -> None:
-        self._decoder = decoder
+        self._decoder, self._limit = decoder, slots
         self._slots: OrderedDict[str, int] = OrderedDict()  # owner -> slot, least recently used first
         self._users: dict[str, int] = {}
         self._empty = list(reversed(range(slots)))
@@ -27,6 +28,7 @@ class Adapters:
         """The slot of ``owner``'s adapter, loaded from ``folder`` if need be; it stays until ``release``."""
         if owner not in self._slots:
             slot = self._room()
+            self._grow(slot)
             try:
                 load_adapter(self._decoder, slot, folder)
             except BaseException:
@@ -44,6 +46,12 @@ class Adapters:
     def can_hold(self, owner: str) -> bool:
         """Whether ``hold`` would find room now."""
         return owner in self._slots or bool(self._empty) or any(not self._users.get(o) for o in self._slots)
+
+    def _grow(self, slot: int) -> None:
+        """Double the slots rather than add one, which would copy all of them every time."""
+        first = next(linears(self._decoder)).lora
+        if first is not None and slot >= first.slots:
+            attach(self._decoder, 1, (), min(2 * first.slots, self._limit))
 
     def _room(self) -> int:
         if self._empty:

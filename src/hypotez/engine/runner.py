@@ -45,7 +45,7 @@ class Runner:
         self._wake = threading.Event()
         self._closed = False
         self._places: dict[Sequence, tuple[Job, int]] = {}
-        self._waiting = 0
+        self._postponed: deque[tuple[Job, int]] = deque()  # every adapter slot is in use
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
 
@@ -54,7 +54,7 @@ class Runner:
         if self._closed:
             raise ServerError("The engine has stopped.")
         options, metrics = self.engine.options, self.engine.metrics
-        waiting = len(self.engine.scheduler.waiting) + len(self._inbox)
+        waiting = len(self.engine.scheduler.waiting) + len(self._inbox) + len(self._postponed)
         if waiting + len(job.sequences) > options.max_queue + options.max_batch - len(self.engine.scheduler.running):
             metrics.refused += 1
             retry_after = metrics.retry_after(waiting, options.max_batch)
@@ -103,12 +103,17 @@ class Runner:
             self._wake.clear()
             while self._inbox:
                 self._inbox.popleft()()
+            for _ in range(len(self._postponed)):
+                self._add(*self._postponed.popleft())
             try:
                 self._deliver(self.engine.step())
             except Exception as exc:  # the engine's outermost loop: those in the batch are told, the others go on
                 log.exception("A step of the engine failed")
                 self._fail(ServerError(f"The engine failed: {exc}"), self.engine.scheduler.running)
-        self._fail(ServerError("The engine was stopped."), list(self._places))
+        stopped = ServerError("The engine was stopped.")
+        for job, _ in self._postponed:
+            _send(job, [stopped])
+        self._fail(stopped, list(self._places))
 
     def _begin(self, job: Job) -> None:
         """The first choice goes ahead; the others follow once its prompt is in the prefix cache."""
@@ -123,6 +128,11 @@ class Runner:
 
     def _add(self, job: Job, index: int) -> None:
         sequence = job.sequences[index]
+        if job.open == 0:
+            return  # cancelled while it was waiting for a slot
+        if job.adapter is not None and not self.engine.adapters.can_hold(sequence.owner):
+            self._postponed.append((job, index))
+            return
         try:
             self.engine.add(sequence, job.adapter)
         except HypotezError as exc:

@@ -41,6 +41,9 @@ def choose(
 
 def _adjusted(scores: Tensor, sequences: Rows[Sequence]) -> Tensor:
     """Penalties as OpenAI defines them, and logit_bias."""
+    if not any(s.sampling.logit_bias or s.said for s in sequences):
+        return scores
+    scores = scores.clone()  # ``reported`` and the caller keep theirs
     for i, s in enumerate(sequences):
         if s.penalised and s.said:
             counts = torch.tensor(list(s.said.values()), dtype=torch.float32, device=scores.device)
@@ -84,7 +87,9 @@ def _draw_narrow(chances: Tensor, dice: Tensor, top_p: list[float], top_k: list[
     if flat.any():
         best, ids = chances.sort(descending=True, stable=True)
     before = best.cumsum(-1) - best  # what is likelier than this token; the first always stays
-    keep = (before < p) & (torch.arange(best.shape[-1], device=device) < k) & (best >= floor * best[:, :1])
+    keep = (
+        (before < p.clamp(min=1e-9)) & (torch.arange(best.shape[-1], device=device) < k) & (best >= floor * best[:, :1])
+    )
     return ids.gather(-1, _invert(best * keep, dice)[:, None])[:, 0]
 
 
