@@ -77,7 +77,7 @@ class Loop:
                 f"The loss became {loss} at step {at.step + 1}; lower learning_rate_multiplier "
                 f"(it was {p.learning_rate_multiplier})."
             )
-        self.optimizer.step(rate(at.step, self.total_steps, p.rate))
+        self.optimizer.step(self.rate(at.step))
         at.step += 1
         at.trained_tokens += sum(self.train.length(i) for i in batch)
         metrics: dict[str, Any] = {
@@ -125,9 +125,14 @@ class Loop:
     def _batch(self, step: int) -> list[int]:
         epoch, at = divmod(step, self.steps_per_epoch)
         size = self.parameters.batch_size
-        return self._order(epoch)[at * size : (at + 1) * size]
+        return self.order(epoch)[at * size : (at + 1) * size]
 
-    def _order(self, epoch: int) -> list[int]:
+    def rate(self, step: int) -> float:
+        """Step size of the step that begins at ``step``."""
+        return rate(step, self.total_steps, self.parameters.rate)
+
+    def order(self, epoch: int) -> list[int]:
+        """The examples of one epoch, shuffled by the seed."""
         if epoch not in self._orders:
             generator = torch.Generator().manual_seed(self.parameters.seed * 1_000_003 + epoch)
             self._orders = {epoch: torch.randperm(len(self.train), generator=generator).tolist()}
