@@ -74,6 +74,7 @@ def serve_for_test(
         store=store,
         router=Router(store, backend, upstreams, aliases, default),
         delivered=Delivered(home / "delivered.log"),
+        home=home,
         **values,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
