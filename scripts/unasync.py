@@ -27,6 +27,7 @@ WORDS = {
     r"Awaitable\[": "TWIN[",
     r"Callable\[\[\], TWIN\[(\w+)\]\]": r"Callable[[], \1]",
     r"\bAwaitable, ": "",
+    r"AsyncGenerator\[(\w+), None\]": r"Generator[\1, None, None]",
     r"\bAsync(\w+)": r"\1",
     r"\b_async(?=\b|_)": "_sync",
     r"\basync_(\w+)": r"\1",
@@ -40,7 +41,7 @@ def sync(source: str) -> str:
     """The twin's text, formatted as the house does."""
     for word, twin in WORDS.items():
         source = re.sub(word, twin, source)
-    for command in (["check", "--select", "I,C416", "--fix-only", "--unsafe-fixes", "--quiet"], ["format"]):
+    for command in (["check", "--select", "I,C416,SIM117", "--fix-only", "--unsafe-fixes", "--quiet"], ["format"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(MODEL / "_sync.py"), "-"]
         done = subprocess.run(ruff, input=source, capture_output=True, text=True, check=True, cwd=ROOT)
         source = done.stdout

@@ -4,7 +4,7 @@ Written by hand; ``_sync.py`` is generated from it by ``scripts/unasync.py``. Do
 the pure modules beside it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -61,7 +61,7 @@ class AsyncOpenAIModel(AsyncLearning):
         stream: Literal[True],
         on_token: Callable[[str], object] | None = None,
         **options: Any,
-    ) -> AsyncIterator[str]: ...
+    ) -> AsyncGenerator[str, None]: ...
 
     @async_forgiving(lambda: None)
     async def ask(
@@ -74,7 +74,7 @@ class AsyncOpenAIModel(AsyncLearning):
         stream: bool = False,
         on_token: Callable[[str], object] | None = None,
         **options: Any,
-    ) -> str | AsyncIterator[str]:
+    ) -> str | AsyncGenerator[str, None]:
         """Send ``message``; the reply, which is in ``dialogue`` and on disk when this returns.
 
         ``system_instruction`` of ``None`` takes the model's own, ``""`` none. ``attempts`` counts tries of a request
@@ -187,7 +187,7 @@ class AsyncOpenAIModel(AsyncLearning):
         attempts: int,
         on_token: Callable[[str], object] | None,
         options: dict[str, Any],
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         client = (await self.client).with_options(max_retries=0)
 
         async def send() -> Any:

@@ -4,7 +4,7 @@ Generated from ``_sync.py``; change that and run ``scripts/unasync.py``. Does no
 the pure modules beside it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -61,7 +61,7 @@ class OpenAIModel(Learning):
         stream: Literal[True],
         on_token: Callable[[str], object] | None = None,
         **options: Any,
-    ) -> Iterator[str]: ...
+    ) -> Generator[str, None, None]: ...
 
     @forgiving(lambda: None)
     def ask(
@@ -74,7 +74,7 @@ class OpenAIModel(Learning):
         stream: bool = False,
         on_token: Callable[[str], object] | None = None,
         **options: Any,
-    ) -> str | Iterator[str]:
+    ) -> str | Generator[str, None, None]:
         """Send ``message``; the reply, which is in ``dialogue`` and on disk when this returns.
 
         ``system_instruction`` of ``None`` takes the model's own, ``""`` none. ``attempts`` counts tries of a request
@@ -187,7 +187,7 @@ class OpenAIModel(Learning):
         attempts: int,
         on_token: Callable[[str], object] | None,
         options: dict[str, Any],
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         client = (self.client).with_options(max_retries=0)
 
         def send() -> Any:

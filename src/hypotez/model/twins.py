@@ -9,8 +9,9 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any, ParamSpec, TypeVar, cast
 
 from hypotez.errors import HypotezError
@@ -143,16 +144,17 @@ def forgive(model: Any, error: Exception, doing: str, empty: Callable[[], Any] =
     return empty()
 
 
-async def async_forgiven(model: Any, pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+async def async_forgiven(model: Any, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
     """A stream that ends, with the error logged, where the model forgives."""
     try:
-        async for piece in pieces:
-            yield piece
+        async with aclosing(pieces):  # ``async for`` alone would not pass on that the reader left
+            async for piece in pieces:
+                yield piece
     except Exception as exc:
         forgive(model, exc, "ask")
 
 
-def forgiven(model: Any, pieces: Iterator[str]) -> Iterator[str]:
+def forgiven(model: Any, pieces: Generator[str, None, None]) -> Generator[str, None, None]:
     try:
         yield from pieces
     except Exception as exc:
