@@ -1,0 +1,81 @@
+"""Word lists: how kind or unkind a word is by itself, English, Russian and emoji.
+
+English comes from the vaderSentiment package (MIT), Russian from ``words.ru.txt`` beside this file and from CEDR's
+emotion words (Apache-2.0), every form of each word through pymorphy3's dictionary; emoji from ``emoji.txt``.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hypotez.errors import MissingExtra
+from hypotez.sentiment.words import VALENCE_UNIT, fingerprint
+
+HERE = Path(__file__).parent
+CEDR = {"joy": 0.7, "sadness": -0.7, "anger": -0.7, "fear": -0.6}  # surprise goes both ways
+
+
+def lexicon(folder: Path) -> dict[int, int]:
+    """Fingerprint of every known form to its valence in units of ``VALENCE_UNIT``, about -2 to 2."""
+    words = {**_cedr(folder / "cedr-emotion-words.ru.json"), **_russian(), **_english(), **_emoji()}
+    return {fingerprint(form): round(valence / VALENCE_UNIT) for form, valence in words.items()}
+
+
+def _english() -> dict[str, float]:
+    try:
+        import vaderSentiment
+    except ImportError as exc:
+        raise MissingExtra("sentiment", "Training the sentiment classifier (vaderSentiment)") from exc
+    lines = (Path(vaderSentiment.__file__).parent / "vader_lexicon.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("\t")[:2] for line in lines)
+    return {word.lower(): float(mean) / 2 for word, mean in pairs if word.isalpha()}
+
+
+def _russian() -> dict[str, float]:
+    found: dict[str, float] = {}
+    sign = 1.0
+    for line in (HERE / "words.ru.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            sign = 1.0 if line == "# kind" else -1.0
+            continue
+        for word in line.split():
+            for form in _forms(word):
+                found.setdefault(form, sign)
+    return found
+
+
+def _cedr(path: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for emotion, words in json.loads(path.read_text(encoding="utf-8")).items():
+        for word in words if emotion in CEDR else ():
+            for form in _forms(word):
+                found.setdefault(form, CEDR[emotion])
+    return found
+
+
+def _emoji() -> dict[str, float]:
+    found: dict[str, float] = {}
+    for line in (HERE / "emoji.txt").read_text(encoding="utf-8").splitlines():
+        valence, signs = line.split()
+        for sign in signs:
+            if sign not in "\ufe0f\u200d":
+                found.setdefault(sign, int(valence) / 2)
+    return found
+
+
+def _forms(word: str) -> set[str]:
+    """Every form of a Russian word, ё written as е."""
+    word = word.lower().replace("ё", "е")
+    if not word.isalpha():
+        return {word}
+    return {word, *(form.word.replace("ё", "е") for form in _morphology().parse(word)[0].lexeme)}
+
+
+@cache
+def _morphology() -> Any:
+    try:
+        import pymorphy3
+    except ImportError as exc:
+        raise MissingExtra("sentiment", "Training the sentiment classifier (pymorphy3)") from exc
+    return pymorphy3.MorphAnalyzer()
