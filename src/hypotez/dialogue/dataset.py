@@ -11,7 +11,7 @@ pairs, else ``supervised``. Answers marked ``exclude`` and answers that were bro
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -75,11 +75,15 @@ def split(found: Sequence[Exchange], share: float) -> tuple[list[Exchange], list
 
 def dataset(found: Sequence[Exchange], method: str | None = None) -> Dataset:
     """The examples these exchanges make."""
-    method = method or _method(found)
-    made = {"dpo": _pairs, "kto": _judged}.get(method, _shown)
-    examples = list(made(found))
-    used = sum(bool(list(made([*_rivals(found, each), each]))) for each in found) if method != "kto" else len(found)
-    return Dataset(method, examples, len(found) - used)
+    rivals = _rivals(found)
+    method = method or _method(found, rivals)
+    if method == "dpo":
+        judged_bad = {each.key for each in found if not each.good}
+        unused = sum(each.key not in judged_bad if each.good else not _better(each, rivals) for each in found)
+        return Dataset(method, list(_pairs(found, rivals)), unused)
+    if method == "kto":
+        return Dataset(method, list(_judged(found)), 0)
+    return Dataset(method, list(_shown(found)), sum(not each.good and not each.better for each in found))
 
 
 def repeated(examples: list[Json], minimum: int) -> list[Json]:
@@ -116,21 +120,30 @@ def _judge(name: str, prompt: tuple[Json, ...], entry: Json) -> Exchange | None:
     return Exchange(name, prompt, reply, good, better or None)
 
 
-def _method(found: Sequence[Exchange]) -> str:
-    unpaired = any(not each.good and not each.better and not _rivals(found, each) for each in found)
-    return "kto" if unpaired else "dpo" if any(not each.good for each in found) else "supervised"
+def _method(found: Sequence[Exchange], rivals: Mapping[str, list[str]]) -> str:
+    bad = [each for each in found if not each.good]
+    if any(not _better(each, rivals) for each in bad):
+        return "kto"
+    return "dpo" if bad else "supervised"
 
 
-def _rivals(found: Sequence[Exchange], bad: Exchange) -> list[Exchange]:
-    """Good answers to the same question."""
-    return [each for each in found if each.good and each.key == bad.key] if not bad.good else []
-
-
-def _pairs(found: Sequence[Exchange]) -> Iterator[Json]:
+def _rivals(found: Sequence[Exchange]) -> dict[str, list[str]]:
+    """The good answers to each question."""
+    answers: dict[str, list[str]] = {}
     for each in found:
         if each.good:
-            continue
-        for better in [each.better] if each.better else [rival.reply for rival in _rivals(found, each)]:
+            answers.setdefault(each.key, []).append(each.reply)
+    return answers
+
+
+def _better(bad: Exchange, rivals: Mapping[str, list[str]]) -> list[str]:
+    """What should have been said instead: the correction, else the good answers to the same question."""
+    return [bad.better] if bad.better else rivals.get(bad.key, [])
+
+
+def _pairs(found: Sequence[Exchange], rivals: Mapping[str, list[str]]) -> Iterator[Json]:
+    for each in found:
+        for better in [] if each.good else _better(each, rivals):
             yield {
                 "input": {"messages": list(each.prompt)},
                 "preferred_output": [_answer(better)],
