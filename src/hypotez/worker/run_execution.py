@@ -16,7 +16,7 @@ from hypotez.worker.run_states import ACTIVE, KIND, move
 from hypotez.worker.threads import MESSAGE, STEP, cancel_stream
 
 Json = dict[str, Any]
-ATTEMPTS = 5  # claims of one turn: a run that takes its server down with it must not do so for ever
+ATTEMPTS = 20  # claims of one turn: a run that takes its server down with it must not do so for ever
 RESTARTED = {"code": "server_error", "message": "The server stopped while this was being written; it is written anew."}
 GIVEN_UP = {"code": "server_error", "message": f"The server stopped {ATTEMPTS} times while executing this run."}
 FILTERED = {"code": "invalid_prompt", "message": "The model's answer was stopped by its content filter."}
