@@ -274,10 +274,10 @@ class AsyncOpenAIModel(AsyncLearning):
         if self.settings.sentiment == "classifier":
             return sentiment.determine_sentiment(text)
         client = await self.client
-        judged = await client.chat.completions.create(
-            model=self.model, messages=sentiment.question(text), temperature=0, max_tokens=8
-        )
-        return sentiment.read(judged.choices[0].message.content or "")
+        messages, form = sentiment.question(text)
+        body: Any = {"model": self.model, "messages": messages, "response_format": form, "temperature": 0}
+        judged = await client.chat.completions.create(**body)
+        return sentiment.read(judged.choices[0].message.content) or sentiment.determine_sentiment(text)
 
     async def _run_reply(self, run: "Run") -> Said:
         if run.status != "completed":

@@ -42,4 +42,5 @@ def chat(base_url: str, api_key: str, body: dict[str, Any]) -> str:
         fault = answer.json().get("error") or {}
     except (ValueError, AttributeError):
         fault = None
-    raise kind(f"Error code: {answer.status_code} - {fault or answer.text[:500]}", response=response, body=fault)
+    said = (fault or {}).get("message") or answer.text[:500]
+    raise kind(f"Error code: {answer.status_code} - {said}", response=response, body=fault)
