@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hypotez.model import OpenAIModel
 
+BASE = "pocket"  # the built-in model, whatever else is configured
 SEED = 7
 AT_ONCE = 8  # questions asked side by side while measuring
 SHOWN = 6  # rows of the final table
@@ -42,18 +43,15 @@ class Question:
 def main(*, quick: bool = False) -> None:
     """The whole tour. ``quick`` trains for one epoch and measures ten questions. Raises what goes wrong."""
     from hypotez.model import OpenAIModel
-    from hypotez.settings import Settings
 
     questions = held_out()[: 10 if quick else None]
-    settings = Settings.load()
-    with OpenAIModel(model_name=settings.engine.model, settings=settings) as model:
-        base = model.model
+    with OpenAIModel(model_name=BASE) as model:
         show_models(model)
         ask(model, questions[0])
         learn_from_dialogue(model, questions[0])
-        model.model = base
+        model.model = BASE
         with stage(f"{len(questions)} questions in wordings that training will never see, asked before it"):
-            before = replies(model, base, questions)
+            before = replies(model, BASE, questions)
             say(f"{share(questions, before)} right")
         tuned = train(model, quick)
         describe(model)
@@ -149,7 +147,7 @@ def describe(model: "OpenAIModel") -> None:
 
     picture = Image.new("RGB", (256, 256), "white")
     ImageDraw.Draw(picture).ellipse((48, 48, 208, 208), fill="red")
-    base, model.model = model.model, model.settings.default_model  # an upstream's, where there is one
+    model.model = model.settings.default_model  # an upstream's, where there is one
     with stage("Describing an image: a red disc on white"):
         try:
             say(str(model.describe_image(picture, prompt="What is on this picture?")))
@@ -157,7 +155,7 @@ def describe(model: "OpenAIModel") -> None:
             said = _print.explain(error)
             say(f"Nothing configured here can see: {said[0] if said else error}")
             say("Something that can: set OPENAI_API_KEY, or an [[upstream]] with a vision model (docs/settings.md).")
-    model.model = base
+    model.model = BASE
 
 
 def train(model: "OpenAIModel", quick: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hypotez.cli import _print, ask, assistants, chat, data, demo, describe, jobs, keys, models, serve, train
+from hypotez.cli import _print, ask, assistants, chat, data, demo, describe, jobs, keys, models, sentiment, serve, train
 from hypotez.cli._connect import Connection
 
 
@@ -73,4 +73,5 @@ app.add_typer(models.app, name="models")
 app.add_typer(assistants.app, name="assistants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
+app.command("sentiment")(sentiment.sentiment)
 app.command("serve")(serve.serve)

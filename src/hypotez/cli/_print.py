@@ -63,7 +63,9 @@ def explain(exc: Exception) -> tuple[str, str | None] | None:
     """Message and cure of an error a user can do something about, else ``None``."""
     if isinstance(exc, HypotezError):
         return exc.message, exc.hint
-    if isinstance(exc, OSError) and not type(exc).__module__.startswith(("requests", "urllib3")):
+    if isinstance(exc, BrokenPipeError):
+        return None  # `hypotez ... | head`: nobody is left to tell, and typer ends quietly
+    if isinstance(exc, OSError):
         return _explain_os(exc)
     if isinstance(exc, ModuleNotFoundError) and exc.name in LOCAL:
         return MissingExtra("local", f"This command ({exc.name})").message, None
