@@ -18,6 +18,11 @@ Json = dict[str, Any]
 Order = Literal["asc", "desc"]
 MAIN = "default"  # the project of a server without keys
 
+# made once: building a statement costs more than SQLite takes to execute it
+INSERT = documents.insert()
+UPDATE = documents.update().where(documents.c.seq == sa.bindparam("at"), documents.c.version == sa.bindparam("read"))
+BY_ID = sa.select(documents).where(documents.c.id == sa.bindparam("wanted"))
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -70,18 +75,17 @@ class Documents:
             "private": private or {},
             "request": request,
         }
-        (seq,) = self._connection.execute(documents.insert().values(row)).inserted_primary_key or (0,)
+        (seq,) = self._connection.execute(INSERT, row).inserted_primary_key or (0,)
         return Document(seq=seq, **row)
 
     def find(self, kind: str, id: str, *, project: str | None = None, parent: str | None = None) -> Document | None:
         """The document, or None when it is not there, not of this kind, project or parent."""
-        query = sa.select(documents).where(documents.c.id == id, documents.c.kind == kind)
-        if project is not None:
-            query = query.where(documents.c.project == project)
-        if parent is not None:
-            query = query.where(documents.c.parent == parent)
-        row = self._connection.execute(query).first()
-        return None if row is None else Document(**row._mapping)
+        row = self._connection.execute(BY_ID, {"wanted": id}).first()
+        if row is None or row.kind != kind:
+            return None
+        if (project is not None and row.project != project) or (parent is not None and row.parent != parent):
+            return None
+        return Document(*row)
 
     def get(self, kind: str, id: str, *, project: str | None = None, parent: str | None = None) -> Document:
         """As ``find``, but ``NotFound`` in OpenAI's words when there is none."""
@@ -89,6 +93,10 @@ class Documents:
         if found is None:
             raise NotFound(f"No {kind.rpartition('.')[2].replace('_', ' ')} found with id '{id}'.")
         return found
+
+    def taken(self, id: str) -> bool:
+        """Whether any object of any project has this id."""
+        return self._connection.scalar(sa.select(documents.c.seq).where(documents.c.id == id)) is not None
 
     def made_by(self, request: str, kind: str, *, since: int) -> list[Document]:
         """What requests with this fingerprint created since a time in unix seconds, newest first."""
@@ -112,11 +120,13 @@ class Documents:
             version=document.version + 1,
         )
         changed = replace(changed, status=changed.body.get("status"))
-        done = self._connection.execute(
-            documents.update()
-            .where(documents.c.seq == document.seq, documents.c.version == document.version)
-            .values(version=changed.version, body=changed.body, private=changed.private, status=changed.status)
-        )
+        written = {
+            "version": changed.version,
+            "body": changed.body,
+            "private": changed.private,
+            "status": changed.status,
+        }
+        done = self._connection.execute(UPDATE, {"at": document.seq, "read": document.version, **written})
         return changed if done.rowcount == 1 else None
 
     def move(
