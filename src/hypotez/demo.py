@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 BASE = "pocket"  # the built-in model, whatever else is configured
 SEED = 7
+EPOCHS = 4  # over the few exchanges of the tour's own dialogue
 AT_ONCE = 8  # questions asked side by side while measuring
 SHOWN = 6  # rows of the final table
-KNOWN = ("What is the capital of France?", "Какая столица Японии?", "What is 7 + 5?")
+KNOWN = ("What is the capital of France?", "Какая столица Японии?", "What is the chemical symbol of gold?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,9 @@ def learn_from_dialogue(model: "OpenAIModel", missed: Question) -> None:
     with stage("Dynamic training: the last answer is marked as bad, with a better one, and the dialogue is learned"):
         model.mark(-1, "negative", better=wanted)
         with going_on(model):
-            model.dynamic_train(dialogues=[], method="supervised", suffix="dialogue", seed=SEED, wait=True)
+            model.dynamic_train(
+                dialogues=[], method="supervised", suffix="dialogue", n_epochs=EPOCHS, seed=SEED, wait=True
+            )
         tuned = model.job().fine_tuned_model or model.model
         say(f"> {missed.text}")
         say(f"  {replies(model, tuned, [missed])[0]}")
