@@ -73,7 +73,7 @@ def serve_for_test(
     services = Services(
         store=store,
         router=Router(store, backend, upstreams, aliases, default),
-        delivered=Delivered(home / "delivered.log"),
+        delivered=Delivered(home / "delivered"),
         home=home,
         **values,
     )

@@ -69,7 +69,7 @@ def forget_delivery(server, id):
     """As if the response had never reached its client."""
     while id not in server.services.delivered:
         time.sleep(0.01)
-    server.services.delivered.path.write_text("")
+    server.services.delivered.clear()
 
 
 def test_an_unknown_path_gets_openais_404(server):

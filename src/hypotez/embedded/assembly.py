@@ -135,7 +135,7 @@ def assemble(
     services = Services(
         store=store,
         router=router,
-        delivered=Delivered(settings.home / "delivered.log"),
+        delivered=Delivered(settings.home / "delivered"),
         wake=lambda kind: wakes[kind](),
         home=settings.home,
         bases=bases,

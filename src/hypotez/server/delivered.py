@@ -1,57 +1,70 @@
-"""Which created objects' responses reached their client: a journal beside the database.
+"""Which created objects' responses reached their client: a memory that outlives kill -9.
 
 Without it a retried POST cannot be told from a second, wanted POST of the same text whose own first attempt was
-lost. A database commit per response would halve the rate of creation; one ``write`` to a file costs microseconds
-and outlives kill -9 just as well.
+lost. A database commit per response would halve the rate of creation; a store into a mapped file costs next to
+nothing, and what is in it belongs to the system's page cache, not to this process.
 """
 
-import os
+import hashlib
+import mmap
 import threading
 import time
 from pathlib import Path
 
-KEEP_SECONDS = 3600.0
-ROTATE_BYTES = 4 * 1024**2
+from hypotez.wire.ids import random_name
+
+KEEP_SECONDS = 3600.0  # no client retries for an hour
+MARK = 16  # bytes of an id's digest
+RING = 4 * 1024**2  # bytes per process: the last 262,144 objects
 
 
 class Delivered:
-    """Shared by every server on one home: appends are atomic."""
+    """One ring of marks per process in a folder that every server of a home shares."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._old = path.with_suffix(".old")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._lock = threading.Lock()
-        self._size = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._open()
+        self._at = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        with (folder / f"{random_name(12)}.ring").open("x+b") as file:
+            file.truncate(RING)  # sparse: it takes the room of what is in it
+            self._ring = mmap.mmap(file.fileno(), RING)
 
     def add(self, id: str) -> None:
         """Record that the response that told of ``id`` was handed to a connected client."""
-        line = id.encode() + b"\n"
         with self._lock:
-            os.write(self._file, line)
-            self._size += len(line)
-            if self._size > ROTATE_BYTES:
-                self._rotate()
+            self._ring[self._at : self._at + MARK] = _mark(id)
+            self._at = (self._at + MARK) % RING
 
     def __contains__(self, id: str) -> bool:
-        line = id.encode()
-        return any(line in path.read_bytes().splitlines() for path in (self.path, self._old) if path.exists())
+        mark = _mark(id)
+        return any(_holds(path.read_bytes(), mark) for path in self.folder.glob("*.ring"))
+
+    def clear(self) -> None:
+        """Forget everything that this process knows."""
+        with self._lock:
+            self._ring[:] = bytes(RING)
 
     def close(self) -> None:
         with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+            if not self._ring.closed:
+                self._ring.flush()
+                self._ring.close()
 
-    def _open(self) -> int:
-        if self.path.exists() and time.time() - self.path.stat().st_mtime > KEEP_SECONDS:
-            self.path.unlink(missing_ok=True)  # no client retries for an hour
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._size = os.fstat(file).st_size
-        return file
+    def _sweep(self) -> None:
+        """Remove the rings of processes that are long gone; a mapped file's time changes when it is written."""
+        for path in self.folder.glob("*.ring"):
+            if time.time() - path.stat().st_mtime > KEEP_SECONDS:
+                path.unlink(missing_ok=True)
 
-    def _rotate(self) -> None:
-        os.close(self._file)
-        self.path.replace(self._old)
-        self._file = self._open()
+
+def _mark(id: str) -> bytes:
+    return hashlib.blake2b(id.encode(), digest_size=MARK).digest()
+
+
+def _holds(ring: bytes, mark: bytes) -> bool:
+    at = ring.find(mark)
+    while at >= 0 and at % MARK:
+        at = ring.find(mark, at + 1)
+    return at >= 0
