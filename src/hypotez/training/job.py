@@ -30,6 +30,7 @@ from hypotez.training.logps import Policy
 from hypotez.training.loop import Loop, Position
 from hypotez.training.methods import Method, MethodName, method
 from hypotez.training.optimizer import AdamW
+from hypotez.training.workers import Workers
 
 Wanted = Literal["run", "pause", "cancel"]
 KEPT_EPOCHS = 3
@@ -105,8 +106,8 @@ def train(spec: Spec, journal: Journal) -> Result:
     """Raises ``DataError`` for a file with nothing to learn, ``Conflict`` where ``work`` holds another job's state."""
     if (done := _read_result(spec)) is not None:
         return done
-    if spec.threads is not None:
-        torch.set_num_threads(spec.threads)
+    threads = spec.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
     how = method(spec.method, 0.1 if spec.beta == "auto" else spec.beta)
     config = from_hf(json.loads((Path(spec.base) / "config.json").read_text()))
     limit = min(config.max_positions, spec.max_tokens or config.max_positions)
@@ -127,8 +128,12 @@ def train(spec: Spec, journal: Journal) -> Result:
     journal.hyperparameters(parameters.as_dict())
     optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
     position = _resume(spec, parameters, optimizer)
-    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position)
-    return _run(spec, journal, loop)
+    workers = Workers(threads if decoder.device.type == "cpu" else 1)
+    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position, workers)
+    try:
+        return _run(spec, journal, loop)
+    finally:
+        workers.close()
 
 
 def _run(spec: Spec, journal: Journal, loop: Loop) -> Result:

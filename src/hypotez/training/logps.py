@@ -1,4 +1,4 @@
-"""Log-probabilities of the learnt tokens only, in chunks, never as a full logits matrix. Knows no method.
+"""Log-probabilities of the learnt tokens only, in blocks, never as a full logits matrix. Knows no method.
 
 ``lay`` puts sequences end to end; ``Policy`` runs the decoder over them.
 """
@@ -15,7 +15,7 @@ from hypotez.nn.attention import Packed
 from hypotez.nn.decoder import Decoder
 from hypotez.training.examples import Tokens
 
-_CHUNK = 1 << 22  # logits held at once: 16 MB in float32, which stays in the last-level cache
+_BLOCK = 4096  # tokens of the vocabulary at once: their weights and logits stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,61 +88,79 @@ def sums(logps: Tensor, laid: Laid) -> Tensor:
 
 
 class _LogProbability(torch.autograd.Function):
-    """log softmax(h W')[target], row by row.
+    """log softmax(h W')[target], row by row, in one walk over blocks of the vocabulary.
 
-    A row's gradient is its own upstream number times (W[target] - softmax(h W') W), which the forward pass can already
-    work out while it has the chunk's softmax: nothing as wide as the vocabulary is kept, and nothing is done twice.
-    Only a head that is trained itself needs the softmax again on the way back.
+    The softmax is put together as flash attention does it: a running maximum, a running sum, and what was summed
+    before rescaled. A row's gradient is its own upstream number times (W[target] - softmax(h W') W), so the walk can
+    sum up softmax(h W') W as well while a block of W is in the cache: nothing as wide as the vocabulary is kept, and
+    nothing is done twice. Only a head that is trained itself needs a second walk on the way back.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, cap: float | None) -> tuple[Tensor, Tensor]:
-        logps, correct = torch.empty(len(hidden), device=hidden.device), torch.empty_like(targets, dtype=torch.bool)
-        wanted = ctx.needs_input_grad[0]
-        direction = torch.empty_like(hidden) if wanted else None
-        for part in _chunks(hidden, head):
-            logits = _capped(F.linear(hidden[part], head).float(), cap)
-            best, where = logits.max(-1)
-            correct[part] = where == targets[part]
-            chosen = logits.gather(1, targets[part, None])[:, 0]
-            slope = 1 - (logits / cap) ** 2 if cap is not None and direction is not None else None
-            weights = logits.sub_(best[:, None]).exp_()
-            total = weights.sum(-1)
-            logps[part] = chosen - best - total.log()
-            if direction is not None:
-                direction[part] = _upwards(weights, total, targets[part], slope).to(head.dtype) @ head
+        top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
+        total, chosen = torch.zeros_like(top), torch.zeros_like(top)
+        mean = torch.zeros(hidden.shape, device=hidden.device) if ctx.needs_input_grad[0] else None
+        for first, part in _blocks(head):
+            logits, slope = _logits(hidden, part, cap)
+            here = _targets_in(targets, first, part)
+            chosen += torch.where(here.valid, logits.gather(1, here.column), 0)
+            above = torch.maximum(top, logits.amax(1, keepdim=True))
+            shrunk, weights = torch.exp_(top - above), logits.sub_(above).exp_()
+            total.mul_(shrunk).add_(weights.sum(1, keepdim=True))
+            if mean is not None:
+                weights = weights if slope is None else weights.mul_(slope)
+                mean.mul_(shrunk).add_(weights.to(part.dtype) @ part)
+            top = above
+        normaliser = total.log().add_(top)
         ctx.cap = cap
-        ctx.save_for_backward(hidden, head, targets, direction)
+        direction = None
+        if mean is not None:
+            towards = head[targets] if cap is None else head[targets] * (1 - (chosen / cap) ** 2)
+            direction = torch.sub(towards, mean.div_(total)).to(hidden.dtype)
+        ctx.save_for_backward(hidden, head, targets, direction, normaliser)
+        correct = (chosen >= top)[:, 0]
         ctx.mark_non_differentiable(correct)
-        return logps, correct
+        return (chosen - normaliser)[:, 0], correct
 
     @staticmethod
     def backward(ctx: Any, up: Tensor, _: Tensor) -> Any:
-        hidden, head, targets, direction = ctx.saved_tensors
+        hidden, head, targets, direction, normaliser = ctx.saved_tensors
         dhidden = direction * up[:, None].to(direction.dtype) if direction is not None else None
         if not ctx.needs_input_grad[1]:
             return dhidden, None, None, None
-        dhead = torch.zeros_like(head)
-        for part in _chunks(hidden, head):
-            logits = _capped(F.linear(hidden[part], head).float(), ctx.cap)
-            slope = 1 - (logits / ctx.cap) ** 2 if ctx.cap is not None else None
-            weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()
-            step = _upwards(weights, weights.sum(-1), targets[part], slope) * up[part, None]
-            dhead.addmm_(step.to(head.dtype).t(), hidden[part])
+        dhead = torch.empty_like(head)
+        for first, part in _blocks(head):
+            logits, slope = _logits(hidden, part, ctx.cap)
+            here = _targets_in(targets, first, part)
+            step = logits.sub_(normaliser).exp_().neg_()
+            step.scatter_add_(1, here.column, here.valid.to(step.dtype))
+            step = (step if slope is None else step.mul_(slope)).mul_(up[:, None])
+            torch.mm(step.to(head.dtype).t(), hidden, out=dhead[first : first + len(part)])
         return dhidden, dhead, None, None
 
 
-def _chunks(hidden: Tensor, head: Tensor) -> list[slice]:
-    rows = max(_CHUNK // head.shape[0], 16)
-    return [slice(at, at + rows) for at in range(0, len(hidden), rows)]
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Where each row's target is in a block of the vocabulary: (N, 1) column and whether it is there at all."""
+
+    column: Tensor
+    valid: Tensor
 
 
-def _capped(logits: Tensor, cap: float | None) -> Tensor:
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+def _blocks(head: Tensor) -> list[tuple[int, Tensor]]:
+    return [(at, head[at : at + _BLOCK]) for at in range(0, len(head), _BLOCK)]
 
 
-def _upwards(weights: Tensor, total: Tensor, targets: Tensor, slope: Tensor | None) -> Tensor:
-    """onehot - softmax, in place of ``weights``: the way in which the logits should move."""
-    step = weights.div_(-total[:, None])
-    step.scatter_add_(1, targets[:, None], torch.ones_like(step[:, :1]))
-    return step if slope is None else step * slope
+def _targets_in(targets: Tensor, first: int, part: Tensor) -> _Here:
+    column = targets[:, None] - first
+    return _Here(column.clamp(0, len(part) - 1), (column >= 0) & (column < len(part)))
+
+
+def _logits(hidden: Tensor, part: Tensor, cap: float | None) -> tuple[Tensor, Tensor | None]:
+    """(N, block) in float32, and the slope of the cap where there is one."""
+    logits = F.linear(hidden, part).float()
+    if cap is None:
+        return logits, None
+    logits = torch.tanh(logits / cap) * cap
+    return logits, 1 - (logits / cap) ** 2

@@ -5,18 +5,21 @@ the same numbers to the last bit. Knows no files and no job.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hypotez.errors import JobFailed
 from hypotez.training.auto import Hyperparameters
 from hypotez.training.examples import Examples
 from hypotez.training.logps import Policy
-from hypotez.training.methods import Method
+from hypotez.training.methods import Method, Tally
 from hypotez.training.optimizer import AdamW, rate
+from hypotez.training.workers import Workers, share_out
 
 
 @dataclass
@@ -55,9 +58,11 @@ class Loop:
         valid: Examples | None,
         tokens_at_once: int,
         position: Position,
+        workers: Workers | None = None,
     ) -> None:
         self.policy, self.method, self.optimizer, self.parameters = policy, method, optimizer, parameters
         self.train, self.valid, self.tokens_at_once, self.position = train, valid, tokens_at_once, position
+        self.workers = workers or Workers(1)
         self.steps_per_epoch = math.ceil(len(train) / parameters.batch_size)
         self.total_steps = self.steps_per_epoch * parameters.n_epochs
         self._orders: dict[int, list[int]] = {}
@@ -68,10 +73,9 @@ class Loop:
         batch = self._batch(at.step)
         count = self.method.count(self.train, batch)
         loss, right, seen = 0.0, 0, 0
-        for part in self._parts(self.train, batch):
-            tally = self.method.loss(self.policy, self.train, part)
-            (tally.loss / count).backward()  # type: ignore[no-untyped-call]
-            loss, right, seen = loss + float(tally.loss.detach()), right + tally.right, seen + tally.count
+        for gradients, tally in self.workers.map(lambda part: self._gradients(part, count), self._parts(batch)):
+            self.optimizer.add(gradients)
+            loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
         if not math.isfinite(loss):
             raise JobFailed(
                 f"The loss became {loss} at step {at.step + 1}; lower learning_rate_multiplier "
@@ -99,13 +103,20 @@ class Loop:
     def epoch_ended(self) -> bool:
         return self.position.step > 0 and self.position.step % self.steps_per_epoch == 0
 
-    @torch.no_grad()
     def score(self, examples: Examples, which: Sequence[int]) -> Score:
         loss, right, seen = 0.0, 0, 0
-        for part in self._parts(examples, which):
-            tally = self.method.loss(self.policy, examples, part)
+        for tally in self.workers.map(lambda part: self._tally(examples, part), self._parts(which, examples)):
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
         return Score(loss / max(seen, 1), right / max(seen, 1))
+
+    def _gradients(self, part: Sequence[int], count: int) -> tuple[Sequence[Tensor | None], Tally]:
+        tally = self.method.loss(self.policy, self.train, part)
+        gradients = torch.autograd.grad(tally.loss / count, self.optimizer.parameters, allow_unused=True)
+        return gradients, replace(tally, loss=tally.loss.detach())
+
+    @torch.no_grad()
+    def _tally(self, examples: Examples, part: Sequence[int]) -> Tally:
+        return self.method.loss(self.policy, examples, part)
 
     def _validate(self) -> dict[str, float]:
         """A batch of the validation set about ten times an epoch, all of it where the epoch ends."""
@@ -138,18 +149,16 @@ class Loop:
             self._orders = {epoch: torch.randperm(len(self.train), generator=generator).tolist()}
         return self._orders[epoch]
 
-    def _parts(self, examples: Examples, which: Sequence[int]) -> Iterator[list[int]]:
-        """Runs of the batch of at most ``tokens_at_once`` tokens, each of at least ``least`` examples."""
-        part: list[int] = []
-        tokens = 0
-        left = len(which)
-        for i in which:
-            length, least = examples.length(i), self.method.least
-            if len(part) >= least and left >= least and tokens + length > self.tokens_at_once:
-                yield part
-                part, tokens = [], 0
-            part.append(i)
-            tokens += length
-            left -= 1
-        if part:
-            yield part
+    def _parts(self, which: Sequence[int], examples: Examples | None = None) -> list[list[int]]:
+        """The batch in parts of at most ``tokens_at_once`` tokens, one or more for each worker.
+
+        A method that compares the examples of a part (``least``) gets runs of the batch, and no more than needed.
+        """
+        lengths = [(examples or self.train).length(i) for i in which]
+        least = self.method.least
+        if least == 1:
+            at_once = self.tokens_at_once // self.workers.count
+            return [[which[i] for i in lot] for lot in share_out(lengths, self.workers.count, at_once)]
+        parts = max(1, min(len(which) // least, -(-sum(lengths) // self.tokens_at_once)))
+        bounds = [len(which) * i // parts for i in range(parts + 1)]
+        return [list(which[a:b]) for a, b in pairwise(bounds)]

@@ -12,22 +12,31 @@ from torch import Tensor, nn
 
 
 class AdamW:
-    """Takes over the storage of float32 ``parameters`` and of their gradients."""
+    """Takes over the storage of float32 ``parameters``."""
 
     def __init__(
         self, parameters: Sequence[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999), decay: float = 0.0
     ) -> None:
         self.betas, self.decay, self.eps = betas, decay, 1e-8
         self.steps = 0
+        self.parameters = list(parameters)
         self.flat = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.gradient = torch.zeros_like(self.flat)
         self.first, self.second = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
+        self._gradients: list[Tensor] = []
         at = 0
         for p in parameters:
             span = slice(at, at + p.numel())
             p.data = self.flat[span].view_as(p)
-            p.grad = self.gradient[span].view_as(p)
+            self._gradients.append(self.gradient[span].view_as(p))
             at += p.numel()
+
+    @torch.no_grad()
+    def add(self, gradients: Sequence[Tensor | None]) -> None:
+        """One part's gradients, in the order of the parameters; None where the part does not use one."""
+        for held, found in zip(self._gradients, gradients, strict=True):
+            if found is not None:
+                held += found
 
     @torch.no_grad()
     def step(self, rate: float, clip: float = 1.0) -> float:
