@@ -28,6 +28,7 @@ MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import 
     "engine": {"nn", "text", "backend", *PURE},
     "worker": {"store", "wire", "backend", "data", *PURE},
     "server": {"worker", "store", "wire", "backend", "settings", *PURE},
+    "transfer": {"worker", "store", *PURE},
     "upstream": {"backend", "settings", *PURE},
     "testing": {"backend", *PURE},
     "model": {*CLASS_ROOMS, "embedded", *PURE},

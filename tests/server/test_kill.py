@@ -4,6 +4,7 @@ import pytest
 from tests.server import kill_runs
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # OpenAI marked the SDK's calls so
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_doubled_or_stuck_when_the_server_is_killed(tmp_path):

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hypotez.cli import _print, ask, assistants, chat, data, demo, describe, jobs, keys, models, sentiment, serve, train
+from hypotez.cli import (
+    _print,
+    ask,
+    assistants,
+    chat,
+    data,
+    demo,
+    describe,
+    jobs,
+    keys,
+    models,
+    sentiment,
+    serve,
+    train,
+    transfer,
+)
 from hypotez.cli._connect import Connection
 
 
@@ -74,4 +89,6 @@ app.add_typer(assistants.app, name="assistants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
 app.command("sentiment")(sentiment.sentiment)
+app.add_typer(transfer.app, name="import")
+app.command("export")(transfer.export)
 app.command("serve")(serve.serve)

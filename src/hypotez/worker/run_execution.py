@@ -32,7 +32,7 @@ def take_up(tx: Transaction, item: WorkItem) -> Document | None:
     if run is None or run.status not in ACTIVE:
         _done(tx, item)
         return None
-    if time.time() >= run.body["expires_at"]:
+    if time.time() >= (run.body.get("expires_at") or 0):
         end(tx, item, run, "expired")
         return None
     if run.status == "cancelling":

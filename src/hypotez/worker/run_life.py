@@ -55,9 +55,10 @@ def submit_outputs(
 
     Raises ``InvalidRequest`` in OpenAI's words when the run waits for nothing or for other calls.
     """
-    if run.status != "requires_action":
+    waiting = run.private.get("waiting_step")  # an imported run has none: nobody waits for it any more
+    if run.status != "requires_action" or waiting is None:
         raise InvalidRequest(f'Runs in status "{run.status}" do not accept tool outputs.')
-    step = tx.documents.get(STEP, run.private["waiting_step"], parent=run.id)
+    step = tx.documents.get(STEP, waiting, parent=run.id)
     expected = [call["id"] for call in step.body["step_details"]["tool_calls"]]
     got = [output.get("tool_call_id") for output in outputs]
     if len(got) != len(expected) or set(got) != set(expected):
@@ -81,6 +82,7 @@ def cancel(tx: Transaction, run: Document) -> Document:
     tx.events.append(cancel_stream(run.id), "cancel", {})
     if run.status == "requires_action":  # it waits in the queue until it expires: make that now
         _queue_now(tx, run)
+    tx.work.put(WORK, run.id, project=run.project)  # an imported run is in no queue
     return cancelling
 
 

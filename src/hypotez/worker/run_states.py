@@ -44,7 +44,7 @@ def moved(run: Json, to: str, now: int, **fields: Any) -> Json:
     """The run's body after the move to ``to``; ``fields`` are set with it."""
     stamp = STAMPS.get(to)
     body = {**run, "status": to, "required_action": None, **fields}
-    if stamp is not None and (stamp != "started_at" or run["started_at"] is None):
+    if stamp is not None and (stamp != "started_at" or run.get("started_at") is None):
         body[stamp] = now
     if to not in ACTIVE and to != "expired":
         body["expires_at"] = None

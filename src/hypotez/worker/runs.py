@@ -154,7 +154,7 @@ class Runs:
         with self._store.read() as tx:
             steps = tx.documents.page(threads.STEP, parent=run.id, limit=10_000, order="asc").items
             for message in threads.history(tx, run.parent, newest=newest):
-                if message.body["run_id"] == run.id:
+                if message.body.get("run_id") == run.id:
                     replies[message.id] = message.body
                     continue
                 history.append(message.body)

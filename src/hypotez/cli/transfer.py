@@ -1,0 +1,89 @@
+"""``hypotez import assistants`` and ``hypotez export``: threads in and out. Works on the store itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hypotez.cli import _print
+from hypotez.cli._connect import Json
+
+if TYPE_CHECKING:
+    from hypotez.store import Store
+
+app = typer.Typer(help="Bring what was kept elsewhere.", no_args_is_help=True)
+Project = Annotated[str, typer.Option(help="Project whose keys see the objects.")]
+SHOWN = 20  # faults printed in full
+
+
+@app.callback()
+def bring() -> None:
+    """Bring what was kept elsewhere."""
+
+
+@contextmanager
+def _store() -> Iterator["Store"]:
+    from hypotez.settings import Settings
+    from hypotez.store import Store
+
+    settings = Settings.load()
+    store = Store.open(settings.database_url, settings.home)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@app.command("assistants")
+def import_assistants(
+    folder: Annotated[Path, typer.Argument(help="Folder with assistants.json and threads/*.json.")],
+    project: Project = "default",
+    json: Json = False,
+) -> None:
+    """Import assistants and threads exported from OpenAI, with their ids and times.
+
+    Importing a folder again adds only what is missing. A file with a fault is left out and named.
+
+    Example: hypotez import assistants ./assistants-export
+    """
+    from hypotez.transfer import read_export
+
+    with _store() as store:
+        imported = read_export(store, folder, project=project)
+    if json:
+        _print.as_json(asdict(imported))
+    else:
+        counts = {name: count for name, count in asdict(imported).items() if name not in ("faults", "skipped")}
+        typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+        if imported.skipped:
+            _print.notice(f"{imported.skipped} objects were here already.")
+        for fault in imported.faults[:SHOWN]:
+            typer.echo(str(fault), err=True)
+        if len(imported.faults) > SHOWN:
+            typer.echo(f"... and {len(imported.faults) - SHOWN} more faults; --json lists all.", err=True)
+    if imported.faults:
+        raise typer.Exit(1)
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; made when absent.")],
+    project: Project = "default",
+    json: Json = False,
+) -> None:
+    """Export assistants and threads in the public format that `hypotez import assistants` reads.
+
+    What was imported and not changed since is written the same to the byte.
+
+    Example: hypotez export ./backup
+    """
+    from hypotez.transfer import write_export
+
+    with _store() as store:
+        exported = write_export(store, folder, project=project)
+    if json:
+        _print.as_json(asdict(exported))
+    else:
+        typer.echo(f"{exported.assistants} assistants, {exported.threads} threads in {folder}")
