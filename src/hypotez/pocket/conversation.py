@@ -93,9 +93,38 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower().replace("ё", "е")))
 
 
+POLITE = {  # is it Russian -> what is put before a question, and after it
+    False: (
+        (
+            "Hi!",
+            "Hello,",
+            "Please:",
+            "Tell me:",
+            "Sorry,",
+            "So,",
+            "Hey,",
+            "One question:",
+            "Quick question:",
+            "Help me:",
+        ),
+        ("Thanks!", "Please.", "Thank you.", "I need it.", "Please answer."),
+    ),
+    True: (
+        ("Привет!", "Здравствуйте,", "Скажите:", "Подскажите:", "Простите,", "Вопрос:", "Так,", "Помогите:", "Слушай,"),
+        ("Спасибо!", "Пожалуйста.", "Заранее спасибо.", "Мне очень надо.", "Жду ответа."),
+    ),
+}
+
+
 def casual(text: str, rng: random.Random) -> str:
     """The same question as people type it: now and then without capital letter, question mark or with a greeting."""
     roll = rng.random()
+    if rng.random() < 0.1 and len(text) > 8:
+        before, after = POLITE[re.search("[а-я]", text.lower()) is not None]
+        polite, small = rng.choice(before), text[:1].lower() + text[1:]
+        text = (
+            f"{polite} {small if rng.random() < 0.5 else text}" if rng.random() < 0.7 else f"{text} {rng.choice(after)}"
+        )
     if roll < 0.12:
         text = text.rstrip("?.!")
     if 0.06 < roll < 0.2:

@@ -3,7 +3,7 @@
 import csv
 import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,12 @@ LESSONS: dict[Lesson, float] = {
     memory.about_me: 3, memory.small_world: 4, memory.repeat: 1.5, tools.tool: 1.2,
 }  # fmt: skip
 RUSSIAN = 0.4
+# the second half of the training has more of what is learnt slowly: sums, and finding and copying what was told
+SECOND_HALF: dict[Lesson, float] = LESSONS | {
+    geography.capital: 8, geography.country: 6, geography.currency: 4.5, geography.spoken: 4.5,
+    chemistry.number: 4, chemistry.by_number: 4, arithmetic.sums: 15, arithmetic.words: 4, service.from_system: 13,
+    service.told_before: 4, service.asked_again: 6, memory.about_me: 4, memory.small_world: 8, tools.tool: 2.5,
+}  # fmt: skip
 
 PERSONA = {
     "en": [
@@ -57,23 +63,24 @@ def forbidden() -> frozenset[str]:
     return frozenset(out)
 
 
-def draw(pen: Pen, language: str | None = None) -> Conversation:
+def draw(pen: Pen, shares: dict[Lesson, float]) -> Conversation:
     """One lesson, chosen by its share; written again when it holds a sentence of the demo."""
-    language = language or ("ru" if pen.chance(RUSSIAN) else "en")
-    lesson = pen.rng.choices(list(LESSONS), list(LESSONS.values()))[0]
+    language = "ru" if pen.chance(RUSSIAN) else "en"
+    lesson = pen.rng.choices(list(shares), list(shares.values()))[0]
     conversation = lesson(pen, language)
     if any(normalised(t.content) in forbidden() for t in conversation.turns):
-        return draw(pen, language)
+        return draw(pen, shares)
     return conversation
 
 
-def stream(seed: int) -> Iterator[Conversation]:
+def stream(seed: int, second_half: Callable[[], bool] = lambda: False) -> Iterator[Conversation]:
     """Conversations without end: single lessons, joined ones, some under a system message that tells nothing."""
     pen = Pen(random.Random(seed))
     while True:
-        conversation = draw(pen)
+        shares = SECOND_HALF if second_half() else LESSONS
+        conversation = draw(pen, shares)
         while pen.chance(0.25):
-            conversation = joined(conversation, draw(pen))
+            conversation = joined(conversation, draw(pen, shares))
         if pen.chance(0.15) and conversation.turns[0].role != "system" and not conversation.tools:
             persona = Turn(
                 "system",

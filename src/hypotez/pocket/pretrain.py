@@ -87,14 +87,17 @@ class Clock:
     def __init__(self, steps: int | None, end: float | None) -> None:
         self.steps, self.end = steps, end
         self.began, self.before = time.time(), 0.0  # share of the run done before a resume
+        self.share = 0.0  # done at the last look
 
     def progress(self, step: int) -> float:
         """Share of the run that is done at this step."""
         if self.end is None:
             assert self.steps
-            return min(1.0, step / self.steps)
-        share = (time.time() - self.began) / max(1.0, self.end - self.began)
-        return min(1.0, self.before + (1 - self.before) * share)
+            self.share = min(1.0, step / self.steps)
+        else:
+            share = (time.time() - self.began) / max(1.0, self.end - self.began)
+            self.share = min(1.0, self.before + (1 - self.before) * share)
+        return self.share
 
 
 def rate(progress: float) -> float:

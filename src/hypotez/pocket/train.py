@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         clock = pretrain.Clock(options.steps, _timestamp(options.until) if options.until else None)
         begin = options.seed + int(time.time()) if (options.work / "checkpoint.pt").exists() else options.seed
-        source = batches.examples(curriculum.stream(begin), alphabet, batches.LENGTHS[-1])
+        source = batches.examples(curriculum.stream(begin, lambda: clock.share >= 0.5), alphabet, batches.LENGTHS[-1])
         pad = tokenizer.token(alphabet, tokenizer.OUT)
         done = pretrain.pretrain(
             decoder, batches.batches(source, pad, options.seed), clock, options.work, options.threads

@@ -19,6 +19,11 @@ SUM = {
         "{a}{op}{b}=?",
         "I need the result of {a} {op} {b}.",
         "How much do I get for {a} {op} {b}?",
+        "{a}{op}{b}",
+        "{a}{op}{b}=",
+        "Solve: {a} {op} {b}",
+        "I want to know {a} {op} {b}.",
+        "(Sum|Task|Maths): {a} {op} {b}?",
     ],
     "ru": [
         "Сколько будет {a} {op} {b}?",
@@ -33,6 +38,11 @@ SUM = {
         "{a}{op}{b}=?",
         "Помоги посчитать: {a} {op} {b}.",
         "Сколько получится {a} {op} {b}?",
+        "{a}{op}{b}",
+        "{a}{op}{b}=",
+        "Реши пример: {a} {op} {b}",
+        "Пример: {a} {op} {b}?",
+        "Хочу знать, сколько {a} {op} {b}.",
     ],
 }
 SIGNS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -109,13 +119,11 @@ def draw(pen: Pen, op: str) -> tuple[int, int]:
     rng = pen.rng
     while True:
         if op == "+":
-            a, b = (
-                (rng.randint(0, 99), rng.randint(0, 99))
-                if rng.random() < 0.85
-                else (rng.randint(0, 20), rng.randint(0, 20))
-            )
+            top = 99 if rng.random() < 0.7 else 12
+            a, b = rng.randint(0, top), rng.randint(0, top)
         elif op == "-":
-            a, b = rng.randint(0, 99), rng.randint(0, 99)
+            top = 99 if rng.random() < 0.7 else 19
+            a, b = rng.randint(0, top), rng.randint(0, top)
             if a < b and rng.random() < 0.9:
                 a, b = b, a
         elif op == "*":

@@ -18,6 +18,11 @@ SYMBOL = {
         "What is the element symbol for {x}?",
         "{x} symbol",
         "What abbreviation does {x} have in the periodic table?",
+        "(Short form|Abbreviation) of {x} in chemistry?",
+        "Which letters mean {x} in chemistry?",
+        "What letters are used for {x}?",
+        "Write the symbol of {x}.",
+        "How is {x} abbreviated?",
     ],
     "ru": [
         "Какой (химический |)символ (у|) {of}?",
@@ -32,6 +37,11 @@ SYMBOL = {
         "Химический символ {of}?",
         "Как записывается {x} в химии?",
         "Какой знак у элемента {x}?",
+        "Какими буквами пишут элемент {x}?",
+        "Сокращение для элемента {x}?",
+        "Буквы, которыми обозначают {of_acc}?",
+        "Обозначение {of} в таблице Менделеева?",
+        "Какой символ у {of}?",
     ],
 }
 NUMBER = {
@@ -48,6 +58,11 @@ NUMBER = {
         "Give me the atomic number for {x}.",
         "How many protons are there in an atom of {x}?",
         "The number of {x} in the periodic table, please.",
+        "{x} has which atomic number?",
+        "(Can|Could) you tell me the atomic number of {x}?",
+        "Number of protons in {x}?",
+        "In which position of the periodic table is {x}?",
+        "{x} is element number what?",
     ],
     "ru": [
         "Какой (атомный |порядковый |)номер (у|) {of}?",
@@ -62,6 +77,11 @@ NUMBER = {
         "Сколько протонов в атоме {of}?",
         "Номер {of} в таблице Менделеева?",
         "Подскажи номер элемента {x}.",
+        "{x} какой по счёту в таблице Менделеева?",
+        "Число протонов у {of}?",
+        "Каким по счёту идёт {x} в таблице?",
+        "{x} — под каким номером?",
+        "Скажи, какой номер у {of}.",
     ],
 }
 BY_SYMBOL = {

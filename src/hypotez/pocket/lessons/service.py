@@ -78,7 +78,7 @@ class Scene:
             "prod": self.slots["prod"],
             "an": self.slots["an"],
         }
-        return upper(self.pen.one(facts).format(**drawn)) + "."
+        return upper(self.pen.one(facts).format(**drawn)).removesuffix(".") + "."
 
     def question(self, intent: Intent, seen: bool = False) -> str:
         """A wording of the intent's question; the product is the one the facts speak of."""
