@@ -29,6 +29,7 @@ BASE = "pocket"  # the built-in model, whatever else is configured
 SEED = 7
 EPOCHS = 4  # over the few exchanges of the tour's own dialogue
 AT_ONCE = 8  # questions asked side by side while measuring
+WIDTH = 110  # of that table, at most
 SHOWN = 6  # rows of the final table
 KNOWN = ("What is the capital of France?", "Какая столица Японии?", "What is the chemical symbol of gold?")
 
@@ -186,7 +187,8 @@ def compare(questions: Sequence[Question], before: Sequence[str], after: Sequenc
         table.add_row(row[0].text, *(_marked(reply, row[0].key) for reply in row[1:]))
     table.add_section()
     table.add_row("right, of all", share(questions, before), share(questions, after), style="bold")
-    _print.out().print(table)
+    console = _print.out()
+    console.print(table, width=min(console.width, WIDTH))
 
 
 def _marked(reply: str, key: str) -> "Text":
