@@ -24,7 +24,6 @@ Sentiment = Literal["positive", "negative", "neutral"]
 LABELS: tuple[Sentiment, Sentiment, Sentiment] = ("negative", "neutral", "positive")
 WEIGHTS = Path(__file__).with_name("weights.npz")
 
-_KEPT = 20_000  # distinct words remembered at a time, about 1.6 kB each
 _CHUNK = 256  # messages worked on together
 
 Floats = NDArray[np.float32]
@@ -44,8 +43,10 @@ class Classifier(dict[str, Word]):
     Safe to share between threads: one reads at a time, since what one learns moves the rows the other would gather.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path = WEIGHTS, *, kept: int = 20_000) -> None:
+        """``kept`` distinct words are remembered at a time, about 1.6 kB each."""
         super().__init__()
+        self._limit = 2 * kept
         with np.load(weights, allow_pickle=False) as arrays:
             self._vocabulary: NDArray[np.int8] = arrays["vocabulary"]  # (V, D)
             self._grams: NDArray[np.int8] = arrays["grams"]  # (B, D)
@@ -110,7 +111,7 @@ class Classifier(dict[str, Word]):
 
     def _read(self, message: str) -> Reading:
         """Read one message, the rows of its words filled in."""
-        if self._used > 2 * _KEPT:
+        if self._used > self._limit:
             self._forget()
         reading = read(message, self)
         if self._new:
@@ -148,7 +149,7 @@ class Classifier(dict[str, Word]):
         width, gathered, starts = self._width, [0], []
         gain: list[tuple[int, int]] = []
         with self._lock:
-            if self._used > 2 * _KEPT:
+            if self._used > self._limit:
                 self._forget()
             readings = [read(message, self) for message in messages]
             for reading in readings:

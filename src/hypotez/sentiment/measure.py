@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hypotez.sentiment import determine_sentiments
 from hypotez.sentiment.classifier import LABELS
-from hypotez.sentiment.recipe.rows import Row, labelled, part
-from hypotez.sentiment.train import examples
+from hypotez.sentiment.recipe.rows import Row, labelled
+from hypotez.sentiment.train import examples, macro_f1
 
 Labels = NDArray[np.int64]
 
@@ -38,10 +38,10 @@ def main() -> None:
     chosen = parser.parse_args()
     chat = [json.loads(line) for line in chosen.chat.read_text(encoding="utf-8").splitlines()]
     sets = [
-        Judged(chosen.part, [row for row in labelled(chosen.data) if part(row.text) == chosen.part]),
+        Judged(chosen.part, [row for row in labelled(chosen.data) if row.part == chosen.part]),
         Judged("chat", [Row(c["text"], LABELS.index(c["label"]), c["lang"], c["kind"]) for c in chat]),
     ]
-    judges: dict[str, Callable[[Sequence[str]], Labels]] = {"hypotez": shipped}
+    judges: dict[str, Callable[[Sequence[str]], Labels]] = {"hypotez": network}
     if chosen.baselines:
         judges |= {"VADER": vader, "TextBlob": textblob, "n-grams": ngrams(*examples(chosen.data, [chosen.chat]))}
     said = {name: [judge([row.text for row in judged.rows]) for judged in sets] for name, judge in judges.items()}
@@ -68,16 +68,7 @@ def table(sets: list[Judged], said: dict[str, list[Labels]]) -> str:
     return "\n".join(lines)
 
 
-def macro_f1(true: Labels, said: Labels) -> float:
-    """Mean over the three labels of the harmonic mean of precision and recall."""
-    scores = []
-    for label in range(3):
-        hit = int(((true == label) & (said == label)).sum())
-        scores.append(2 * hit / max(int((true == label).sum() + (said == label).sum()), 1))
-    return float(np.mean(scores))
-
-
-def shipped(texts: Sequence[str]) -> Labels:
+def network(texts: Sequence[str]) -> Labels:
     return np.array([LABELS.index(label) for label in determine_sentiments(texts)])
 
 

@@ -17,7 +17,7 @@ _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`", re.DOTALL)
 _TOKEN = re.compile(
     r"https?://\S+|www\.\S+|[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{1,64}"  # addresses
     r"|@\w+"  # somebody's name
-    r"|[:;=8xXхХ][-^']?[)(DdPpРр3/\\|\]\[*oO]+(?!\w)|<3+|</3|\^_*\^|-_+-|[тТ]_[тТ]|[oOоО]_[oOоО]"  # smileys typed by hand
+    r"|[:;=8xXхХ][-^']?[)(DdPpРр3/\\|\]\[*oO]+(?!\w)|<3+|</3|\^_*\^|-_+-|[тТ]_[тТ]|[oOоО]_[oOоО]"  # typed smileys
     r"|[^\W\d_]+(?:['’][^\W\d_]+)*"  # words
     r"|\d+(?:[.,:]\d+)*[)%]?"  # numbers, and "1)" so that a list is no smile
     r"|[\u2600-\u27BF\u2B00-\u2BFF\U0001F1E6-\U0001FAFF]"  # emoji, one by one
@@ -25,16 +25,17 @@ _TOKEN = re.compile(
 )
 _RUN = re.compile(r"(.)\1{2,}")  # three of the same in a row: "sooo"
 
-_NEGATORS = frozenset(
-    "not no never nothing nobody none neither nor without hardly barely cannot cant dont doesnt didnt isnt wasnt arent "
-    "werent wont wouldnt couldnt shouldnt hasnt havent hadnt aint nope n't nowhere scarcely "
-    "не нет ни без никогда ничего никто никак никакой никакая никакие никакого никакой нету нельзя нисколько никаких "
-    "нигде ничем ничто отнюдь нечего".split()
+_DENIALS = (
+    "not no never nothing nobody none neither nor without hardly barely cannot cant dont doesnt didnt isnt wasnt "
+    "arent werent wont wouldnt couldnt shouldnt hasnt havent hadnt aint nope n't nowhere scarcely "
+    "не нет ни без никогда ничего никто никак никакой никакая никакие никакого нету нельзя нисколько никаких "
+    "нигде ничем ничто отнюдь нечего"
 )
-_TURNS = frozenset("but however yet although though except но однако зато хотя".split())
+_NEGATORS = frozenset(_DENIALS.split())
+_TURNS = frozenset(("but", "however", "yet", "except", "но", "однако", "зато"))
 
-_SMILES = frozenset("xd хд ^^ ^_^ <3 <33 x) х)".split())
-_SAD = frozenset("</3 -_- т_т t_t х( x(".split())
+_SMILES = frozenset(("xd", "хд", "^^", "^_^", "<3", "<33", "x)", "х)"))
+_SAD = frozenset(("</3", "-_-", "т_т", "t_t", "х(", "x("))
 
 
 class Role(IntEnum):

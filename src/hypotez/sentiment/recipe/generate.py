@@ -1,9 +1,8 @@
 """Examples the labelled rows lack: written by hand, and made from templates.
 
 Labelled rows are forum posts, subtitles and reviews. Missing from them is what a chat is full of: an assistant's plain
-statements, code, commands, questions about unpleasant things, praise of the assistant and complaints to it, negations of
-every kind, native Russian. ``examples.*.txt`` holds whole messages, ``templates.*.txt`` a small grammar. None of them
-is a message of the test sets.
+statements, code, commands, questions about unpleasant things, praise of the assistant and complaints to it, negations
+of every kind, native Russian. ``examples.*.txt`` holds whole messages, ``templates.*.txt`` a small grammar.
 """
 
 import random

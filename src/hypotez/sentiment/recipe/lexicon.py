@@ -1,10 +1,12 @@
 """Word lists: how kind or unkind a word is by itself, English, Russian and emoji.
 
-English comes from the vaderSentiment package (MIT), Russian from ``words.ru.txt`` beside this file and from CEDR's
-emotion words (Apache-2.0), every form of each word through pymorphy3's dictionary; emoji from ``emoji.txt``.
+English comes from the vaderSentiment package (MIT), Russian from CEDR's emotion words (Apache-2.0), every form of each
+word through pymorphy3's dictionary. ``words.*.txt`` and ``emoji.txt`` beside this file add what those lack: most of the
+Russian, and the slang and the complaints of today.
 """
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,20 +31,28 @@ def _english() -> dict[str, float]:
         raise MissingExtra("sentiment", "Training the sentiment classifier (vaderSentiment)") from exc
     lines = (Path(vaderSentiment.__file__).parent / "vader_lexicon.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("\t")[:2] for line in lines)
-    return {word.lower(): float(mean) / 2 for word, mean in pairs if word.isalpha()}
+    return {
+        **dict(_signed("words.en.txt")),
+        **{word.lower(): float(mean) / 2 for word, mean in pairs if word.isalpha()},
+    }
 
 
 def _russian() -> dict[str, float]:
     found: dict[str, float] = {}
+    for word, sign in _signed("words.ru.txt"):
+        for form in _forms(word):
+            found.setdefault(form, sign)
+    return found
+
+
+def _signed(name: str) -> Iterator[tuple[str, float]]:
+    """The words of a list, kind ones with 1, unkind ones with -1."""
     sign = 1.0
-    for line in (HERE / "words.ru.txt").read_text(encoding="utf-8").splitlines():
+    for line in (HERE / name).read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             sign = 1.0 if line == "# kind" else -1.0
-            continue
-        for word in line.split():
-            for form in _forms(word):
-                found.setdefault(form, sign)
-    return found
+        else:
+            yield from ((word, sign) for word in line.split())
 
 
 def _cedr(path: Path) -> dict[str, float]:

@@ -81,7 +81,7 @@ class Messages:
 class Network:
     """The weights, their gradients' moments, and how to move them."""
 
-    size: int = 1 << 16
+    size: int = 1 << 17
     dim: int = 32
     width: int = 64
     seed: int = 0
