@@ -117,15 +117,23 @@ class Conflict(HypotezError):
 
 
 class RateLimited(HypotezError):
-    """``retry_after`` is in seconds and becomes the Retry-After header."""
+    """``retry_after`` is in seconds and becomes the Retry-After header; ``headers`` go out with it."""
 
     status = 429
     type = "requests"
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(message, **kwargs)
         self.retry_after = retry_after
+        self.headers = dict(headers or {})
 
 
 class Overloaded(RateLimited):

@@ -33,6 +33,8 @@ def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
     project: Annotated[str, typer.Option(help="A key sees only the objects of its project.")] = "default",
     admin: Annotated[bool, typer.Option("--admin", help="It may also list every thread.")] = False,
+    rate: Annotated[int | None, typer.Option(min=1, help="Requests a minute it may make.")] = None,
+    max_body: Annotated[int | None, typer.Option(min=1, help="Bytes a request of it may have.")] = None,
     json: Json = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
@@ -42,7 +44,7 @@ def create(
     from hypotez.server.auth import create_key
 
     with _store() as store:
-        key, made = create_key(store, name, project=project, admin=admin)
+        key, made = create_key(store, name, project=project, admin=admin, requests_per_minute=rate, max_body=max_body)
     if json:
         _print.as_json({**made, "key": key})
     else:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hypotez.errors import HypotezError
 from hypotez.server import health, problems
 from hypotez.server.auth import Keys, caller_of
+from hypotez.server.limits import Limits
 from hypotez.server.problems import TooLarge
 from hypotez.server.services import Services
 from hypotez.wire.ids import random_name
@@ -42,6 +43,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, services: Services, keys: Keys) -> None:
         self.app, self.services, self.keys = app, services, keys
+        self.limits = Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,6 +52,7 @@ class Edge:
         begun = time.perf_counter()
         request_id = f"req_{random_name(24)}"
         started = False
+        limits: list[tuple[bytes, bytes]] = []
 
         async def stamped(message: Message) -> None:
             nonlocal started
@@ -57,6 +60,7 @@ class Edge:
                 started = True
                 took = int((time.perf_counter() - begun) * 1000)
                 message["headers"] += [
+                    *limits,
                     (b"x-request-id", request_id.encode()),
                     (b"openai-processing-ms", str(took).encode()),
                     (b"openai-version", b"2020-10-01"),
@@ -68,7 +72,7 @@ class Edge:
                 await send(message)
 
         try:
-            limited = self._admit(scope, receive)
+            limited = self._admit(scope, receive, limits)
             await self.app(scope, limited, stamped)
             return
         except HypotezError as error:
@@ -80,11 +84,15 @@ class Edge:
         if not started:
             await response(scope, receive, stamped)
 
-    def _admit(self, scope: Scope, receive: Receive) -> Receive:
+    def _admit(self, scope: Scope, receive: Receive, limits: list[tuple[bytes, bytes]]) -> Receive:
         """Set the caller or refuse. Returns ``receive`` with the limit on the body's size."""
-        if scope["path"].startswith("/v1"):
-            scope["hypotez.caller"] = caller_of(scope, self.keys)
         most = self.services.max_upload if scope["path"] == "/v1/files" else self.services.max_body
+        if scope["path"].startswith("/v1"):
+            caller = scope["hypotez.caller"] = caller_of(scope, self.keys)
+            most = most if caller.max_body is None else min(most, caller.max_body)
+            if caller.per_minute is not None:
+                told = self.limits.spend(str(caller.key), caller.per_minute)
+                limits += [(name.encode(), value.encode()) for name, value in told.items()]
         most += 64 * 1024  # the multipart envelope
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > most:

@@ -29,6 +29,8 @@ class Caller:
     project: str
     admin: bool
     key: str | None = None  # id of the key, never the key
+    per_minute: int | None = None  # requests
+    max_body: int | None = None  # bytes of a request
 
 
 class Keys:
@@ -71,11 +73,18 @@ class Keys:
         known = self._known
         if known is None:
             with self._store.read() as tx:
-                keys = tx.documents.with_status(KIND, ["active"])
-            known = self._known = {
-                key.private["sha256"]: Caller(key.project, bool(key.body.get("admin")), key.id) for key in keys
-            }
+                keys = tx.documents.with_status(KIND, ["active", "revoked"])
+            # who once made a key does not want an open door when the last one is revoked
+            self._needed = self._needed or bool(keys)
+            known = self._known = {key.private["sha256"]: _caller(key) for key in keys if key.status == "active"}
         return known
+
+
+def _caller(key: Document) -> Caller:
+    limits = key.body.get("limits") or {}
+    return Caller(
+        key.project, bool(key.body.get("admin")), key.id, limits.get("requests_per_minute"), limits.get("max_body")
+    )
 
 
 def caller_of(scope: Scope, keys: Keys) -> Caller:
@@ -86,8 +95,16 @@ def caller_of(scope: Scope, keys: Keys) -> Caller:
     return keys.caller(key)
 
 
-def create_key(store: Store, name: str, *, project: str = MAIN, admin: bool = False) -> tuple[str, Json]:
-    """Make a key; returns it in the clear, for the only time, and its object."""
+def create_key(
+    store: Store,
+    name: str,
+    *,
+    project: str = MAIN,
+    admin: bool = False,
+    requests_per_minute: int | None = None,
+    max_body: int | None = None,
+) -> tuple[str, Json]:
+    """Make a key; returns it in the clear, for the only time, and its object. ``max_body`` is in bytes per request."""
     key = f"sk-hypotez-{secrets.token_urlsafe(32)}"
     body = {
         "id": new_id("key"),
@@ -95,6 +112,7 @@ def create_key(store: Store, name: str, *, project: str = MAIN, admin: bool = Fa
         "name": name,
         "project": project,
         "admin": admin,
+        "limits": {"requests_per_minute": requests_per_minute, "max_body": max_body},
         "redacted_value": _masked(key),
         "created_at": int(time.time()),
         "status": "active",

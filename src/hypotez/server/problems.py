@@ -1,6 +1,7 @@
 """Errors become HTTP here and nowhere else: OpenAI's envelope, status and headers."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request
@@ -25,7 +26,7 @@ def problem(error: HypotezError) -> Response:
     """The response that tells of ``error``."""
     headers = dict(getattr(error, "headers", {}))
     if isinstance(error, RateLimited) and error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
         headers["retry-after-ms"] = str(max(1, round(error.retry_after * 1000)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
