@@ -70,17 +70,20 @@ class Queue:
 
     async def _claim(self) -> None:
         room = self._concurrency - len(self._running)
-        for item in await asyncio.to_thread(self._take, room) if room > 0 else ():
+        running = list(self._running.values())
+        for item in await asyncio.to_thread(self._take, room, running) if room > 0 else ():
             task = asyncio.create_task(self._one(item))
             self._running[task] = item
             task.add_done_callback(self._ended)
 
-    def _take(self, most: int) -> list[WorkItem]:
+    def _take(self, most: int, running: list[WorkItem]) -> list[WorkItem]:
         with self._store.read() as tx:  # most polls find nothing: do not take the writer's lock for that
             if not any(item.owner is None or self._silent(item) for item in tx.work.waiting(self.kind)):
                 return []
         items: list[WorkItem] = []
         with self._store.write() as tx:
+            for item in running:  # on a machine so busy that beats come late, this process must not rob itself
+                tx.work.beat(item)
             while len(items) < most:
                 item = tx.work.claim(self.kind, f"{self._owner}-{random_name(8)}", silence=self._silence)
                 if item is None:
