@@ -27,6 +27,7 @@ from hypotez.cli import (
     transfer,
 )
 from hypotez.cli._connect import Connection
+from hypotez.cli._interrupt import after_imports
 
 
 class Commands(TyperGroup):
@@ -34,7 +35,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with after_imports():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             _print.notice("Stopped.")
             raise

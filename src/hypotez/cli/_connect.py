@@ -1,5 +1,7 @@
-"""From the command line's options to an ``OpenAIModel``. The environment is read here, once."""
+"""From the command line's options to an ``OpenAIModel``, or to the store itself. The environment is read here, once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hypotez.model import OpenAIModel
+    from hypotez.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model to use; see `hypotez models`.")]
@@ -34,3 +37,17 @@ def connect(ctx: typer.Context, model: str | None = None, **options: Any) -> "Op
         settings=settings,
         **options,
     )
+
+
+@contextmanager
+def open_store() -> Iterator["Store"]:
+    """The store that the settings name, for the commands that need no server."""
+    from hypotez.settings import Settings
+    from hypotez.store import Store
+
+    settings = Settings.load()
+    store = Store.open(settings.database_url, settings.home)
+    try:
+        yield store
+    finally:
+        store.close()

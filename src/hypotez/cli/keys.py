@@ -1,31 +1,13 @@
 """``hypotez keys``: who may use the server. Works on the store itself, so that the first key needs no key."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hypotez.cli import _print
-from hypotez.cli._connect import Json
-
-if TYPE_CHECKING:
-    from hypotez.store import Store
+from hypotez.cli._connect import Json, open_store
 
 app = typer.Typer(help="API keys of the server.", no_args_is_help=True)
-
-
-@contextmanager
-def _store() -> Iterator["Store"]:
-    from hypotez.settings import Settings
-    from hypotez.store import Store
-
-    settings = Settings.load()
-    store = Store.open(settings.database_url, settings.home)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @app.command()
@@ -43,7 +25,7 @@ def create(
     """
     from hypotez.server.auth import create_key
 
-    with _store() as store:
+    with open_store() as store:
         key, made = create_key(store, name, project=project, admin=admin, requests_per_minute=rate, max_body=max_body)
     if json:
         _print.as_json({**made, "key": key})
@@ -57,7 +39,7 @@ def list_keys(json: Json = False) -> None:
     """List the keys that open something, oldest first."""
     from hypotez.server import auth
 
-    with _store() as store:
+    with open_store() as store:
         keys = auth.list_keys(store)
     if json:
         _print.as_json(keys)
@@ -74,6 +56,6 @@ def revoke(key: Annotated[str, typer.Argument(help="The key's id, from `hypotez 
     """
     from hypotez.server.auth import revoke_key
 
-    with _store() as store:
+    with open_store() as store:
         revoke_key(store, key)
     _print.notice(f"Revoked {key}.")

@@ -1,18 +1,13 @@
 """``hypotez import assistants`` and ``hypotez export``: threads in and out. Works on the store itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hypotez.cli import _print
-from hypotez.cli._connect import Json
-
-if TYPE_CHECKING:
-    from hypotez.store import Store
+from hypotez.cli._connect import Json, open_store
 
 app = typer.Typer(help="Bring what was kept elsewhere.", no_args_is_help=True)
 Project = Annotated[str, typer.Option(help="Project whose keys see the objects.")]
@@ -22,19 +17,6 @@ SHOWN = 20  # faults printed in full
 @app.callback()
 def bring() -> None:
     """Bring what was kept elsewhere."""
-
-
-@contextmanager
-def _store() -> Iterator["Store"]:
-    from hypotez.settings import Settings
-    from hypotez.store import Store
-
-    settings = Settings.load()
-    store = Store.open(settings.database_url, settings.home)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @app.command("assistants")
@@ -51,7 +33,7 @@ def import_assistants(
     """
     from hypotez.transfer import read_export
 
-    with _store() as store:
+    with open_store() as store:
         imported = read_export(store, folder, project=project)
     if json:
         _print.as_json(asdict(imported))
@@ -81,7 +63,7 @@ def export(
     """
     from hypotez.transfer import write_export
 
-    with _store() as store:
+    with open_store() as store:
         exported = write_export(store, folder, project=project)
     if json:
         _print.as_json(asdict(exported))
