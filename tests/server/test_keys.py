@@ -1,5 +1,6 @@
 """Keys: whose requests they are, how many a minute, how large, and what revoking one means."""
 
+import httpx2
 import openai
 import pytest
 from tests.serving import serve_for_test
@@ -83,3 +84,39 @@ def test_the_store_holds_no_key(server, tmp_path):
     server.store.close()
 
     assert all(key.encode() not in path.read_bytes() for path in tmp_path.glob("hypotez.db*"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "answered"),
+    [
+        ({}, True),
+        ({"Origin": "http://127.0.0.1:8000"}, True),
+        ({"Origin": "http://localhost"}, True),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Host": "evil.example"}, False),
+        ({"Host": "evil.example:8000"}, False),
+    ],
+    ids=str,
+)
+def test_without_a_key_only_this_machine_is_answered(server, headers, answered):
+    response = httpx2.get(f"{server.base_url}/models", headers=headers)
+
+    assert response.status_code == (200 if answered else 403)
+
+
+def test_with_a_key_any_page_that_has_it_is_answered(server):
+    key, _ = create_key(server.store, "page")
+    headers = {"Origin": "https://page.example", "Authorization": f"Bearer {key}"}
+
+    assert httpx2.get(f"{server.base_url}/models", headers=headers).status_code == 200
+
+
+def test_metrics_are_for_those_with_a_key(server):
+    url = server.base_url.replace("/v1", "/metrics")
+    before = httpx2.get(url)
+    key, _ = create_key(server.store, "one")
+
+    assert 'hypotez_fine_tuning_jobs{status="running"} 0' in before.text
+    assert httpx2.get(url).status_code == 401
+    assert 'status="200"' in httpx2.get(url, headers={"Authorization": f"Bearer {key}"}).text

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from hypotez.errors import HypotezError, StorageError
 from hypotez.store import Document, Store
 from hypotez.worker import jobs
@@ -74,10 +76,19 @@ def _work(journal: TrainingJournal, home: Path) -> None:
 
 
 def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
-    from hypotez.training.job import train  # seconds of importing torch, after the claim is kept alive
+    from hypotez.nn.load import find  # seconds of importing torch, after the claim is kept alive
+    from hypotez.training.job import train
+
+    base = find(journal.job.private["folder"])
+    check_memory(journal.job, base)
+    if journal.job.body.get("integrations"):
+        journal.event(
+            "Metrics are not sent to Weights & Biases by this server: they are in the events and the result file",
+            "warn",
+        )
 
     while True:
-        result = train(_spec(journal.job, folder, home), journal)
+        result = train(_spec(journal.job, base, folder, home), journal)
         if result.adapter is not None:
             journal.succeed(result.adapter, result.trained_tokens)
             return
@@ -85,13 +96,13 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
             return
 
 
-def _spec(job: Document, folder: Path, home: Path) -> "Spec":
+def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
     from hypotez.training.job import Spec
 
     mine, chosen = job.private, job.private["hyperparameters"]
     validation = jobs.data_path(home, job.id, "validation_file") if job.body.get("validation_file") else None
     return Spec(
-        base=mine["folder"],
+        base=str(base),
         training_file=jobs.data_path(home, job.id, "training_file"),
         work=folder / "work",
         method=mine["method"],
@@ -108,16 +119,24 @@ def _spec(job: Document, folder: Path, home: Path) -> "Spec":
     )
 
 
+def check_memory(job: Document, folder: Path) -> None:
+    """Refuse a job whose weights alone do not fit, before the whole machine suffers. Raises ``MemoryError``."""
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    # a full fine-tuning holds the weights, their gradients and two moments, all in float32
+    needed = weights * (8 if job.private["hyperparameters"].get("full") else 1)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise MemoryError(f"it needs at least {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free")
+
+
 def _told(exc: Exception) -> tuple[str, str, str | None]:
     """Message, code and param of a job's error."""
     text = str(exc)
     memory = isinstance(exc, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower()
     if memory:
-        return (
-            "There was not enough memory for this job. Use a smaller model or shorter examples, or end other programs.",
-            "out_of_memory",
-            None,
-        )
+        why = f": {text}" if isinstance(exc, MemoryError) and text else ""
+        cure = "Use a smaller model or shorter examples, or end other programs."
+        return f"There is not enough memory for this job{why}. {cure}", "out_of_memory", None
     full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC
     if full or isinstance(exc, StorageError):
         return (

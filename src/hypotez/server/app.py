@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hypotez.errors import HypotezError
-from hypotez.server import health, problems
+from hypotez.server import health, metrics, problems
 from hypotez.server.auth import Keys, caller_of
 from hypotez.server.limits import Limits
 from hypotez.server.problems import TooLarge
@@ -23,11 +23,13 @@ def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI
     """The application. ``routers`` are mounted under /v1; the assembler names them (``embedded.py``)."""
     app = FastAPI(title="hypotez", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
+    app.state.requests = metrics.Requests()
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     for router in routers:
         app.include_router(router, prefix="/v1")
-    app.add_middleware(Edge, services=services, keys=_keys(services))
+    app.add_middleware(Edge, services=services, keys=_keys(services), requests=app.state.requests)
     return app
 
 
@@ -41,8 +43,8 @@ class Edge:
     Pure ASGI: Starlette's ``BaseHTTPMiddleware`` would cost more than the whole endpoint.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, keys: Keys) -> None:
-        self.app, self.services, self.keys = app, services, keys
+    def __init__(self, app: ASGIApp, services: Services, keys: Keys, requests: metrics.Requests) -> None:
+        self.app, self.services, self.keys, self.requests = app, services, keys, requests
         self.limits = Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +60,7 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self.requests.count(message["status"])
                 took = int((time.perf_counter() - begun) * 1000)
                 message["headers"] += [
                     *limits,
@@ -87,7 +90,7 @@ class Edge:
     def _admit(self, scope: Scope, receive: Receive, limits: list[tuple[bytes, bytes]]) -> Receive:
         """Set the caller or refuse. Returns ``receive`` with the limit on the body's size."""
         most = self.services.max_upload if scope["path"] == "/v1/files" else self.services.max_body
-        if scope["path"].startswith("/v1"):
+        if scope["path"].startswith("/v1") or scope["path"] == "/metrics":
             caller = scope["hypotez.caller"] = caller_of(scope, self.keys)
             most = most if caller.max_body is None else min(most, caller.max_body)
             if caller.per_minute is not None:

@@ -6,14 +6,17 @@ only, ``embedded.serve`` sees to that) asks for none, and everything belongs to 
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-from hypotez.errors import AuthenticationFailed, NotFound
+from hypotez.errors import AuthenticationFailed, NotFound, PermissionDenied
 from hypotez.store import Document, Store
 from hypotez.store.documents import MAIN, Json
 from hypotez.wire.ids import new_id
@@ -45,7 +48,7 @@ class Keys:
     def caller(self, key: str | None) -> Caller:
         """Raises ``AuthenticationFailed`` in OpenAI's words."""
         known = self._fresh()
-        if self._master is None and not known and not self._needed:
+        if self.open():
             return Caller(MAIN, admin=True)
         if not key:
             raise AuthenticationFailed(
@@ -65,6 +68,10 @@ class Keys:
                 f"Incorrect API key provided: {_masked(key)}. `hypotez keys list` shows the keys of this server."
             )
         return found
+
+    def open(self) -> bool:
+        """Whether anybody may come in."""
+        return not self._fresh() and self._master is None and not self._needed
 
     def _forget(self) -> None:
         self._known = None
@@ -92,7 +99,40 @@ def caller_of(scope: Scope, keys: Keys) -> Caller:
     headers = dict(scope["headers"])
     bearer = headers.get(b"authorization", b"").decode("latin-1")
     key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get(b"api-key", b"").decode("latin-1")
+    if keys.open():
+        _refuse_strange_pages(headers)
     return keys.caller(key)
+
+
+def _refuse_strange_pages(headers: Mapping[bytes, bytes]) -> None:
+    """A server that asks for no key must not serve whatever web page its user happens to open.
+
+    Such a page sends its own ``Origin``, or, with a name that it let point to this machine, a strange ``Host``.
+    """
+    for name, prefix in ((b"host", "//"), (b"origin", "")):
+        value = headers.get(name, b"").decode("latin-1")
+        if value and not _is_local(prefix + value):
+            raise PermissionDenied(
+                f"This server asks for no key, so it answers only what comes from this machine, not {value[:100]!r}. "
+                "Create a key with `hypotez keys create NAME` to open it to others."
+            )
+
+
+def _is_local(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or host.endswith(".localhost") or _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    """An address cannot be made to point elsewhere, as a name can."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def create_key(
