@@ -327,7 +327,7 @@ def test_more_adapters_than_slots_all_answer(backend_of, folder, tmp_path):
         save_noise(folder, tmp_path / str(seed), seed)
         sources[f"ft:{seed}"] = Source(str(folder), tmp_path / str(seed), Card(f"ft:{seed}"))
 
-    replies = run(backend_of(sources, adapter_slots=2), *[{"model": name} for name in sources])
+    replies = run(backend_of(sources, adapter_slots=1), *[{"model": name} for name in sources])
 
     assert len({reply["text"] for reply in replies}) == 4
 

@@ -88,8 +88,8 @@ class Engine:
             self.metrics.cancelled += 1
         else:
             sequence.finish = finish
-        self.scheduler.remove(sequence)
-        self._let_go(sequence)
+        self._leave(sequence)
+        self._gauge()
 
     @torch.inference_mode()
     def step(self) -> list[Said]:
@@ -103,7 +103,8 @@ class Engine:
         hidden = self._forward(parts)
         self.scheduler.computed(parts)
         said = self._say(hidden, parts)
-        self._count(said, time.perf_counter() - started)
+        self.metrics.step(len(said), time.perf_counter() - started)
+        self._gauge()
         return said
 
     def embed(self, texts: Listing[Listing[int]]) -> Tensor:
@@ -157,17 +158,20 @@ class Engine:
                     sequence.finish = Finish.STOP
             said.append(Said(sequence, token, logprob))
             if sequence.finish is not None:
-                self.scheduler.remove(sequence)
-                self._let_go(sequence)
+                self._leave(sequence)
         return said
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.metrics.cached_tokens += sequence.cached
+        self.scheduler.remove(sequence)
+        self._let_go(sequence)
 
     def _let_go(self, sequence: Sequence) -> None:
         if sequence.slot >= 0:
             self.adapters.release(sequence.owner)
 
-    def _count(self, said: list[Said], seconds: float) -> None:
+    def _gauge(self) -> None:
         m = self.metrics
-        m.step(len(said), seconds)
         m.waiting, m.running = len(self.scheduler.waiting), len(self.scheduler.running)
         m.kv_blocks_used = self.blocks.count - self.blocks.free
         m.adapters, m.adapter_loads = len(self.adapters), self.adapters.loads

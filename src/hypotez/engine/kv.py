@@ -1,9 +1,13 @@
 """Keys and values in blocks, and attention over them for one ragged step.
 
-A step mixes sequences that write (one token each) with chunks of prompts. The writers' blocks are
-gathered and attended to in one call per layer, sequences of like length together; each chunk of a prompt
-has a call of its own. Gathering was measured against one contiguous slab per sequence (two cores, bf16,
-32 sequences of 128 tokens: 0.40 ms a layer against 0.43 ms), so paging costs nothing and shares prefixes.
+A step mixes sequences that write (one token each) with chunks of prompts. The writers' blocks are gathered and
+attended to in one call per layer, sequences of like length together; each chunk of a prompt has a call of its own.
+Gathering was measured against one contiguous slab per sequence and costs the same, so paging is free and shares
+prefixes.
+
+On a processor the products are written out (``torch.bmm``): for a few query rows over many short sequences that is five
+times as fast as torch's fused attention (two threads, bf16, 32 sequences of 128 tokens: 0.13 ms a layer against
+0.63 ms), not slower for prompts, and in bfloat16 its rows do not depend on what else is in the call, to the last bit.
 ``plain`` is the same thing token by token, for tests.
 """
 
@@ -28,7 +32,8 @@ class Cache:
         self, config: DecoderConfig, blocks: int, size: int, dtype: torch.dtype, device: torch.device | str = "cpu"
     ) -> None:
         self.config, self.blocks, self.size = config, blocks, size
-        shape = (blocks, size, config.kv_heads, config.head_dim)
+        # Heads first: what is gathered lies as the products want it.
+        shape = (blocks, config.kv_heads, size, config.head_dim)
         # Zeros, because what is masked out still must be finite; the pages are the system's until written to.
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
@@ -40,15 +45,15 @@ class Cache:
         return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
 
     def gather(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
-        """The blocks in ``table`` (N,) one after another: keys and values, each (N * size, KV, Dh)."""
-        shape = (2, len(table), *self.keys[layer].shape[1:])
-        numbers = 2 * len(table) * self.keys[layer][0].numel()
+        """Rows of ``table`` (N,), block * KV + head, one after another: keys and values, each (N * size, Dh)."""
+        size, dim = self.keys[layer].shape[2:]
+        numbers = 2 * len(table) * size * dim
         if self._gathered.numel() < numbers:  # reused: fresh memory would cost a page fault every 4 KiB
             self._gathered = torch.empty(numbers * 5 // 4, dtype=self._gathered.dtype, device=self._gathered.device)
-        both = self._gathered[:numbers].view(shape)
-        torch.index_select(self.keys[layer], 0, table, out=both[0])
-        torch.index_select(self.values[layer], 0, table, out=both[1])
-        return both[0].flatten(0, 1), both[1].flatten(0, 1)
+        keys, values = self._gathered[:numbers].view(2, len(table), size * dim)
+        torch.index_select(self.keys[layer].view(-1, size * dim), 0, table, out=keys)
+        torch.index_select(self.values[layer].view(-1, size * dim), 0, table, out=values)
+        return keys.view(-1, dim), values.view(-1, dim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,8 @@ class _Group:
     first: int
     stop: int
     count: int
-    table: Tensor
-    masks: dict[int | None, Tensor]  # by window; (count, 1, rows per sequence or 1, keys), added to the scores
+    table: Tensor  # (count * KV * width,), what ``Cache.gather`` takes
+    masks: dict[int | None, Tensor]  # by window; (count, 1, G * rows, keys), added to the scores
 
 
 class Paged:
@@ -82,37 +87,52 @@ class Paged:
         self._cache = cache
         self._device = cache.keys[0].device
         self._dtype = cache.keys[0].dtype
-        size = cache.size
-        places = [s.blocks[p // size] * size + p % size for s in spans for p in range(s.start, s.length)]
-        self._places = torch.tensor(places, device=self._device)
+        self._heads = torch.arange(cache.config.kv_heads, device=self._device)
+        self._places = self._rows(spans)
         self._windows = set(cache.config.windows)
         self._groups = self._grouped(spans)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, KV, Dh) -> (T, H, Dh); k and v are kept."""
         cache = self._cache
-        cache.keys[layer].flatten(0, 1).index_copy_(0, self._places, k)
-        cache.values[layer].flatten(0, 1).index_copy_(0, self._places, v)
+        dim = q.shape[-1]
+        cache.keys[layer].view(-1, dim).index_copy_(0, self._places, k.reshape(-1, dim))
+        cache.values[layer].view(-1, dim).index_copy_(0, self._places, v.reshape(-1, dim))
         window = cache.config.windows[layer]
         parts = [self._attend(layer, g, q[g.first : g.stop], g.masks[window]) for g in self._groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _attend(self, layer: int, group: _Group, q: Tensor, mask: Tensor) -> Tensor:
         """All query heads of one key-value head stand side by side as queries, so nothing is repeated."""
+        config = self._cache.config
+        n, kv, heads, dim = group.count, config.kv_heads, config.heads, config.head_dim
         keys, values = self._cache.gather(layer, group.table)
-        kv, dim = keys.shape[1:]
-        n, heads = group.count, q.shape[1]
-        k = keys.view(n, -1, kv, dim).transpose(1, 2)  # (n, KV, L, Dh)
-        v = values.view(n, -1, kv, dim).transpose(1, 2)
-        shared = heads // kv
-        q = q.view(n, -1, kv, shared, dim).permute(0, 2, 3, 1, 4).flatten(2, 3)  # (n, KV, G * rows, Dh)
-        softcap = self._cache.config.attention_softcap
-        if softcap is None:
-            out = F.scaled_dot_product_attention(q, k, v, mask)
-        else:
-            scores = torch.tanh(q @ k.transpose(-1, -2) * dim**-0.5 / softcap) * softcap + mask
-            out = scores.float().softmax(-1).to(v.dtype) @ v
-        return out.view(n, kv, shared, -1, dim).permute(0, 3, 1, 2, 4).reshape(-1, heads, dim)
+        k, v = keys.view(n * kv, -1, dim), values.view(n * kv, -1, dim)
+        rows = len(q) // n
+        if rows > 1:  # (T, KV, G, Dh) to (KV, G, T, Dh)
+            q = q.view(n, rows, kv, -1, dim).permute(0, 2, 3, 1, 4)
+        out = self._products(q.reshape(n * kv, -1, dim), k, v, mask)  # (n * KV, G * rows, Dh)
+        if rows > 1:
+            out = out.view(n, kv, -1, rows, dim).permute(0, 3, 1, 2, 4)
+        return out.reshape(-1, heads, dim)
+
+    def _products(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """q (N, R, Dh), k and v (N, L, Dh) -> (N, R, Dh)."""
+        softcap, n = self._cache.config.attention_softcap, len(mask)
+        if q.is_cuda and softcap is None:
+            q, k, v = (t.view(n, -1, *t.shape[1:]) for t in (q, k, v))
+            return F.scaled_dot_product_attention(q, k, v, mask).flatten(0, 1)
+        scores = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2))
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
+        scores.view(n, -1, *scores.shape[1:]).add_(mask)
+        return torch.bmm(scores.softmax(-1), v)
+
+    def _rows(self, spans: Sequence[Span]) -> Tensor:
+        """Where each row's keys go, (T * KV,): rows of a cache seen as (blocks * KV * size, Dh)."""
+        size, kv = self._cache.size, len(self._heads)
+        first = [s.blocks[p // size] * kv * size + p % size for s in spans for p in range(s.start, s.length)]
+        return (torch.tensor(first, device=self._device)[:, None] + self._heads * size).flatten()
 
     def _grouped(self, spans: Sequence[Span]) -> list[_Group]:
         groups: list[_Group] = []
@@ -130,21 +150,22 @@ class Paged:
         return groups
 
     def _group(self, first: int, stop: int, members: Sequence[Span]) -> _Group:
-        size, shared = self._cache.size, self._cache.config.heads // self._cache.config.kv_heads
+        config, size, device = self._cache.config, self._cache.size, self._device
         width = max(-(-s.length // size) for s in members)
         # The shorter ones are filled up with their own first block, which the mask hides.
-        table = [b for s in members for b in _filled(s.blocks[: -(-s.length // size)], width)]
-        starts = torch.tensor([s.start for s in members], device=self._device)
-        own = starts[:, None] + torch.arange(members[0].count, device=self._device)  # (n, rows)
-        distance = own[:, :, None] - torch.arange(width * size, device=self._device)  # (n, rows, L)
+        blocks = torch.tensor([_filled(s.blocks[: -(-s.length // size)], width) for s in members], device=device)
+        table = blocks[:, None] * config.kv_heads + self._heads[:, None]  # (n, KV, width)
+        starts = torch.tensor([s.start for s in members], device=device)
+        own = starts[:, None] + torch.arange(members[0].count, device=device)  # (n, rows)
+        distance = own[:, :, None] - torch.arange(width * size, device=device)  # (n, rows, L)
         masks = {}
         for window in self._windows:
-            seen = (distance >= 0) & (distance < (window or width * size))
-            mask = torch.zeros(seen.shape, dtype=self._dtype, device=self._device).masked_fill_(~seen, float("-inf"))
+            hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+            mask = torch.zeros(hidden.shape, dtype=self._dtype, device=device).masked_fill_(hidden, float("-inf"))
             if members[0].count > 1:
-                mask = mask.repeat(1, shared, 1)
+                mask = mask.repeat(1, config.heads // config.kv_heads, 1)
             masks[window] = mask[:, None]
-        return _Group(first, stop, len(members), torch.tensor(table, device=self._device), masks)
+        return _Group(first, stop, len(members), table.flatten(), masks)
 
 
 def _filled(blocks: Sequence[int], width: int) -> list[int]:
@@ -161,8 +182,8 @@ def plain(
         seen = range(max(0, span.start + row + 1 - window) if window else 0, span.start + row + 1)
         places = [(span.blocks[p // cache.size], p % cache.size) for p in seen]
         for head in range(q.shape[1]):
-            keys = torch.stack([cache.keys[layer][b, o, head // shared] for b, o in places])
-            values = torch.stack([cache.values[layer][b, o, head // shared] for b, o in places])
+            keys = torch.stack([cache.keys[layer][b, head // shared, o] for b, o in places])
+            values = torch.stack([cache.values[layer][b, head // shared, o] for b, o in places])
             scores = keys @ q[row, head] * q.shape[-1] ** -0.5
             if softcap is not None:
                 scores = torch.tanh(scores / softcap) * softcap

@@ -17,7 +17,7 @@ from hypotez.engine.engine import Engine, EngineOptions
 from hypotez.engine.guide import Grammars
 from hypotez.engine.precision import choose_dtype
 from hypotez.engine.reply import Reply
-from hypotez.engine.request import ChatRequest, read
+from hypotez.engine.request import read
 from hypotez.engine.runner import Job, Runner
 from hypotez.engine.sequence import Sequence as TokenSequence
 from hypotez.errors import ModelNotFound
@@ -76,8 +76,8 @@ class LocalBackend:
     async def chat(self, body: Json) -> AsyncIterator[Json]:
         source = self._source(body["model"])
         base = await self._base(source)
-        request = read(body, base.chat, base.grammars, _context(base, source.card))
-        job = _job(request, base, source)
+        # Off the event loop: a grammar may take long to compile, a long prompt long to encode.
+        job = await asyncio.to_thread(_job, body, base, source, asyncio.get_running_loop())
         base.runner.submit(job)
         try:
             started = False
@@ -157,14 +157,15 @@ def _context(base: Base, card: Card) -> int:
     return min(base.context, card.context_window or base.context)
 
 
-def _job(request: ChatRequest, base: Base, source: Source) -> Job:
+def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop) -> Job:
+    request = read(body, base.chat, base.grammars, _context(base, source.card))
     owner = _owner(source.adapter)
     sequences = [
         TokenSequence(request.prompt, wish, eos_ids=base.chat.eos_ids, owner=owner, guide=request.guide(base.grammars))
         for wish in request.choices
     ]
     replies = [Reply(base.chat, i, request.stops, request.tools) for i in range(len(sequences))]
-    return Job(sequences, replies, asyncio.get_running_loop(), source.adapter)
+    return Job(sequences, replies, loop, source.adapter)
 
 
 def _owner(adapter: Path | None) -> str:

@@ -22,7 +22,7 @@ class Metrics:
     adapters: int = 0
     adapter_loads: int = 0
     busy_seconds: float = 0.0  # spent computing
-    first_token_seconds: float = 0.0  # summed over ``requests`` that got one
+    first_token_seconds: float = 0.0  # summed over ``first_tokens`` requests, queueing included
     first_tokens: int = 0
     tokens_per_second: float = 0.0  # output, a moving average
     durations: list[float] = field(default_factory=list)  # of the last requests, seconds; for ``retry_after``
@@ -38,6 +38,10 @@ class Metrics:
         self.busy_seconds += seconds
         rate = tokens / seconds if seconds else 0.0
         self.tokens_per_second += 0.05 * (rate - self.tokens_per_second)
+
+    def first_token(self, seconds: float) -> None:
+        self.first_tokens += 1
+        self.first_token_seconds += seconds
 
     def ended(self, seconds: float) -> None:
         self.finished += 1

@@ -5,12 +5,18 @@ from pathlib import Path
 
 import torch
 
+from hypotez.errors import SettingsError
+
 log = logging.getLogger(__name__)
 
 
 def choose_dtype(asked: str, device: str) -> torch.dtype:
     """``auto`` is bfloat16 where the hardware multiplies it, float32 elsewhere; anything else is taken at its word."""
-    if asked in ("float32", "bfloat16"):
+    if asked not in ("auto", "float32", "bfloat16"):
+        raise SettingsError(
+            f"The engine cannot keep weights in '{asked}'; set engine.dtype to auto, float32 or bfloat16."
+        )
+    if asked != "auto":
         return getattr(torch, asked)  # type: ignore[no-any-return]
     if device.startswith("cuda"):
         dtype, reason = torch.bfloat16, "CUDA"

@@ -5,8 +5,10 @@ the engine; the others leave notes in ``_inbox``.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +36,7 @@ class Job:
     events: "asyncio.Queue[list[Json] | BaseException | None]" = field(default_factory=asyncio.Queue)
     open: int = 0  # sequences not finished yet
     begun: bool = False  # the prompt is computed, so that the other choices find it in the prefix cache
+    arrived: float = field(default_factory=time.perf_counter)
 
 
 class Runner:
@@ -98,7 +101,7 @@ class Runner:
 
     def _run(self) -> None:
         while not self._closed:
-            if not self._inbox and not self.engine.busy:
+            if not (self._inbox or self._postponed or self.engine.busy):
                 self._wake.wait()
             self._wake.clear()
             while self._inbox:
@@ -110,6 +113,8 @@ class Runner:
             except Exception as exc:  # the engine's outermost loop: those in the batch are told, the others go on
                 log.exception("A step of the engine failed")
                 self._fail(ServerError(f"The engine failed: {exc}"), self.engine.scheduler.running)
+        while self._inbox:  # left behind by requests that came in at the last moment
+            self._inbox.popleft()()
         stopped = ServerError("The engine was stopped.")
         for job, _ in self._postponed:
             _send(job, [stopped])
@@ -122,7 +127,6 @@ class Runner:
             self._follow(job)
 
     def _follow(self, job: Job) -> None:
-        job.begun = True
         for index in range(1, len(job.sequences)):
             self._add(job, index)
 
@@ -150,9 +154,7 @@ class Runner:
     def _fail(self, error: HypotezError, sequences: list[Sequence]) -> None:
         for sequence in list(sequences):
             place = self._places.get(sequence)
-            if place is None:
-                self.engine.end(sequence)
-            else:
+            if place is not None:
                 self._end(place[0])
                 _send(place[0], [error])
 
@@ -167,7 +169,10 @@ class Runner:
             items: list[Any] = []
             choices = job.replies[index].push(one.token, one.logprob, one.sequence.finish)
             if not job.begun:
-                self._follow(job)
+                job.begun = True
+                self.engine.metrics.first_token(time.perf_counter() - job.arrived)
+                if self.engine.options.prefix_cache:
+                    self._follow(job)
             if choices:
                 items.append(choices)
             if job.replies[index].over and one.sequence.finish is None:
@@ -176,6 +181,7 @@ class Runner:
                 del self._places[one.sequence]
                 job.open -= 1
                 if job.open == 0:
+                    self.engine.metrics.ended(time.perf_counter() - job.arrived)
                     items.append(None)
             if items:
                 letters.setdefault(job.loop, []).append((job, items))
@@ -188,7 +194,7 @@ def _send(job: Job, items: list[Any]) -> None:
 
 
 def _post(loop: asyncio.AbstractEventLoop, batch: list[tuple[Job, list[Any]]]) -> None:
-    if not loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody listens any more
         loop.call_soon_threadsafe(_put, batch)
 
 
