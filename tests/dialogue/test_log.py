@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -182,6 +183,7 @@ while True:
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_hundred_kills_leave_a_hundred_whole_files(tmp_path: Path):
     """Entries of 12 KB, so that a write spans pages, where a kill may cut it."""
     path, seed = tmp_path / "d.json", random.Random(7)
@@ -236,3 +238,21 @@ def test_the_bytes_written_per_message_do_not_grow_with_the_dialogue(tmp_path: P
         cost.append(written() - before)
 
     assert cost[1999] == cost[100]
+
+
+def test_threads_that_save_at_once_lose_nothing(tmp_path: Path):
+    log, said = DialogueLog(tmp_path / "d.json"), []
+
+    def talk(number: int) -> None:
+        for i in range(50):
+            said.extend(entries(2, 100 * number + i))
+            log.save(said)
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(said) == 400
+    assert read(log.path) == said

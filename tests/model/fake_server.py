@@ -43,11 +43,12 @@ class Request:
 
 
 class FakeServer:
-    def __init__(self, replies: Iterable[Reply] = (), *, context_window: int | None = 4096) -> None:
+    def __init__(self, replies: Iterable[Reply] = (), *, context_window: int = 4096) -> None:
         self.replies: deque[Reply] = deque(replies)
         self.requests: list[Request] = []
         self.files: dict[str, bytes] = {}
         self.jobs: list[dict[str, Any]] = []
+        self.created: list[dict[str, Any]] = []  # the bodies jobs were created with
         self.outcome = "succeeded"
         self.losses = [3.0, 2.0, 1.0]
         self.context_window = context_window
@@ -57,8 +58,7 @@ class FakeServer:
 
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"fake": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
@@ -73,6 +73,13 @@ class FakeServer:
     def chats(self) -> list[dict[str, Any]]:
         """The bodies of the chat requests."""
         return [request.body for request in self.requests if request.path == "/chat/completions"]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients are killed and leave early; that is what is tested."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,8 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         if parts == ["models"]:
             self._answer({"object": "list", "data": [_model("gpt-4o-mini"), _model("pocket")]})
         elif parts[0] == "models":
-            window = {"context_window": self.fake.context_window} if parts[1] == "pocket" else {"alias_of": "pocket"}
-            self._answer({**_model(parts[1]), "hypotez": window if self.fake.context_window else {}})
+            ours = {"context_window": self.fake.context_window, "parameters": 1_000_000}
+            self._answer({**_model(parts[1]), "hypotez": ours if parts[1] == "pocket" else {"alias_of": "pocket"}})
         elif parts == ["files"]:
             name = f"file-{len(self.fake.files) + 1}"
             self.fake.files[name] = body.split(b"\r\n\r\n")[-1].rsplit(b"\r\n--", 1)[0]
@@ -157,8 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
             "seed": 1,
             "validation_file": None,
             **body,
+            "model": "pocket",  # gpt-4o-mini is an alias here
         }
         self.fake.jobs.append(job)
+        self.fake.created.append(body)
         self._answer(job)
 
     def _job(self, rest: list[str]) -> None:

@@ -17,6 +17,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -39,12 +40,13 @@ class DialogueLog:
     """One dialogue in one JSON file (a list of entries, indented, UTF-8 as written).
 
     Nothing is created before the first ``save``. One process at a time: a second one that opens the same
-    path gets ``StorageError``. Not for several threads at once.
+    path gets ``StorageError``. Threads may save at once; the last list saved is what the file holds.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.count = 0  # entries on disk
+        self._lock = threading.Lock()
         self._copies: list[_Copy] = []  # the last one is hidden, the first one bears the name
         self._release: Callable[[], object] = lambda: None
 
@@ -72,19 +74,24 @@ class DialogueLog:
         ``changed`` says that earlier entries are different now, and writes all of them. Raises
         ``StorageError``; the file then still holds what it held, and the next ``save`` makes good.
         """
-        try:
-            if changed or not self._copies or not self.count or len(entries) < self.count:
-                self._start_over(entries)
-            elif len(entries) > self.count:
-                self._append(_render(entries[self.count :], first=False))
-        except FileNotFoundError:  # somebody removed the folder or our copies: what was said is still in memory
-            self._start_over(entries)
-        self.count = len(entries)
+        with self._lock:
+            self._save(entries, changed)
 
     def close(self) -> None:
         """Remove the hidden copies; the dialogue file stays. Safe to call twice."""
         self._release()
         self._copies = []
+
+    def _save(self, entries: Sequence[Entry], changed: bool) -> None:
+        length = len(entries)  # another thread may be adding to the list meanwhile
+        try:
+            if changed or not self._copies or not self.count or length < self.count:
+                self._start_over(entries[:length])
+            elif length > self.count:
+                self._append(_render(entries[self.count : length], first=False))
+        except FileNotFoundError:  # somebody removed the folder or our copies: what was said is still in memory
+            self._start_over(entries[:length])
+        self.count = length
 
     def _start_over(self, entries: Sequence[Entry]) -> None:
         self.close()

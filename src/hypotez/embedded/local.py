@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -39,7 +40,11 @@ class Models:
     def __init__(self, store: Store, bases: dict[str, str]) -> None:
         self._store = store
         self._bases = {
-            name: Source(folder, None, Card(name, context_window=_window(folder), trainable=True))
+            name: Source(
+                folder,
+                None,
+                Card(name, context_window=_window(folder), trainable=True, extra={"parameters": _parameters(folder)}),
+            )
             for name, folder in bases.items()
         }
 
@@ -117,3 +122,17 @@ def _window(folder: str) -> int | None:
         return int(config["max_position_embeddings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _parameters(folder: str) -> int | None:
+    """Weights of the model, from the headers of its safetensors files; ``None`` for what is not on this disk."""
+    try:
+        return sum(map(_numbers, Path(folder).expanduser().glob("*.safetensors"))) or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _numbers(file: Path) -> int:
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -244,18 +244,8 @@ class AsyncOpenAIModel(AsyncLearning):
 
     async def _context_window(self) -> int:
         """Tokens the model can hold, as the server tells; a modest guess where it does not."""
-        from openai import APIError
-
-        client, name = await self.client, self.model
-        for _ in range(3):  # an alias of an alias is already odd
-            try:
-                told: Any = getattr(await client.models.retrieve(name), "hypotez", None) or {}
-            except APIError:
-                return _UNKNOWN_WINDOW
-            if "alias_of" not in told:
-                return int(told.get("context_window") or _UNKNOWN_WINDOW)
-            name = told["alias_of"]
-        return _UNKNOWN_WINDOW
+        _, told = await self._told()
+        return int(told.get("context_window") or _UNKNOWN_WINDOW)
 
     async def _log_exchange(self, question: Exchange, reply: Said) -> str:
         self._remember(question.entries(reply, await self._mood(reply.text)))

@@ -244,8 +244,9 @@ class Learning(Session):
         epochs = None if n_epochs in (None, "auto") else int(n_epochs)
         client = self.client
         earlier = client.fine_tuning.jobs.list(limit=50)
-        speed = forecasts.speed(earlier.data, self.model)
-        return forecasts.of(training, epochs, speed)
+        name, told = self._told()
+        speed = forecasts.speed(earlier.data, name)
+        return apart(forecasts.of, training, epochs, speed, told)
 
     def _dialogues(self, given: Iterable[source.PathLike] | None, exclude: Sequence[str]) -> list[saved.Dialogue]:
         """This dialogue and the saved ones; this one's own file is not read again."""

@@ -161,6 +161,21 @@ class Session:
         client = self.client
         return [model.id for model in client.models.list()]
 
+    def _told(self) -> tuple[str, dict[str, Any]]:
+        """The model behind the name in use, and what the server says about it beyond OpenAI's fields."""
+        from openai import APIStatusError
+
+        client, name, told = self.client, self.model, dict[str, Any]()
+        for _ in range(3):  # an alias of an alias is already odd
+            try:
+                told = getattr(client.models.retrieve(name), "hypotez", None) or {}
+            except APIStatusError:  # a server that lists no models may still answer
+                break
+            if "alias_of" not in told:
+                break
+            name = told["alias_of"]
+        return name, told
+
     @property
     def assistants(self) -> list[SimpleNamespace]:
         """The assistants of ``assistants.json``."""
