@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypotez.cli import _print
 from hypotez.cli._watch import going_on, watch
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from hypotez.model import OpenAIModel
 
+Json = dict[str, Any]
+
 BASE = "pocket"  # the built-in model, whatever else is configured
 SEED = 7
+RECIPE: Json = {"n_epochs": 8, "batch_size": 1, "learning_rate_multiplier": 0.5}  # found by trying, see docs/log.md
 EPOCHS = 4  # over the few exchanges of the tour's own dialogue
 AT_ONCE = 8  # questions asked side by side while measuring
 WIDTH = 110  # of that table, at most
@@ -165,8 +168,8 @@ def describe(model: "OpenAIModel") -> None:
 def train(model: "OpenAIModel", quick: bool) -> str:
     """Fine-tune on the shop's questions; the tuned model's name."""
     with stage("Training on examples/shop.csv, in a process of its own"):
-        epochs = 1 if quick else None
-        job_id = str(model.train(data_file=examples() / "shop.csv", suffix="shop", seed=SEED, n_epochs=epochs))
+        chosen = {**RECIPE, "n_epochs": 1} if quick else RECIPE
+        job_id = str(model.train(data_file=examples() / "shop.csv", suffix="shop", seed=SEED, **chosen))
         model.save_job_id(job_id, "hypotez demo: the shop's questions")
         job = watch(model, job_id)
         if job.fine_tuned_model is None:
