@@ -24,7 +24,7 @@ from hypotez.training.job import Spec, train
 def spec(base, supervised_file, tmp_path) -> Spec:
     return Spec(
         base=str(base), training_file=supervised_file, work=tmp_path / "work", n_epochs=4, batch_size=3, seed=7, r=4,
-        threads=1,
+        threads=1, prompt_dropout=0.0,
     )  # fmt: skip
 
 

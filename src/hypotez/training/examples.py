@@ -5,9 +5,11 @@ Knows no torch and no loss. The server has checked the file before; what is wron
 """
 
 import json
+import random
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,6 +85,27 @@ class Examples:
     def _sequence(self, i: int) -> Tokens:
         start, stop = self._ends[i], self._ends[i + 1]
         return Tokens(self._ids[start:stop].tolist(), [bool(m) for m in self._mask[start:stop]])
+
+
+class Thinned(Examples):
+    """The same examples with a ``share`` of the prompts' tokens left out, others for every ``seed``.
+
+    A small model that sees three wordings of a question learns to look for one word of it; so it has to look for all.
+    What is learnt, the first token and the tokens in ``kept`` (the template's marks) stay.
+    """
+
+    def __init__(self, whole: Examples, share: float, seed: int, kept: Collection[int]) -> None:
+        super().__init__(whole.per_example)
+        self.labels, self._ids, self._mask, self._ends = whole.labels, whole._ids, whole._mask, whole._ends
+        self._share, self._seed, self._kept = share, seed, kept
+
+    def _sequence(self, i: int) -> Tokens:
+        whole, drawn = super()._sequence(i), random.Random(self._seed * 1_000_003 + i)
+        stays = [
+            learnt or at == 0 or token in self._kept or drawn.random() >= self._share
+            for at, (token, learnt) in enumerate(zip(whole.ids, whole.mask, strict=True))
+        ]
+        return Tokens(list(compress(whole.ids, stays)), list(compress(whole.mask, stays)))
 
 
 def read_conversations(path: Path, chat: Encoder, limit: int) -> Examples:

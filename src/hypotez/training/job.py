@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,9 +24,9 @@ from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import load, save
 from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, merge
 from hypotez.text import Chat
-from hypotez.training.auto import Auto, Hyperparameters, resolve
+from hypotez.training.auto import Auto, Hyperparameters, prompt_dropout, resolve
 from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
-from hypotez.training.examples import Examples
+from hypotez.training.examples import Examples, Thinned
 from hypotez.training.logps import Policy
 from hypotez.training.loop import Loop, Position
 from hypotez.training.methods import Method, MethodName, method
@@ -58,6 +59,7 @@ class Spec:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the weights; what is trained is float32
     threads: int | None = None  # part of the numbers: another count rounds otherwise
     max_tokens: int | None = None  # per example; None is the model's own limit
+    prompt_dropout: float | Auto = "auto"  # share of the prompts' tokens left out at each step; supervised only
     early_stopping: int = 0  # epochs without a better full validation loss before it stops; 0 is never
     save_every: float = 10.0  # seconds between states
 
@@ -129,7 +131,8 @@ def train(spec: Spec, journal: Journal) -> Result:
     optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
     position = _resume(spec, parameters, optimizer)
     workers = Workers(threads if decoder.device.type == "cpu" else 1)
-    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position, workers)
+    thin = _thinning(spec, config.parameters)
+    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position, workers, thin)
     try:
         return _run(spec, journal, loop)
     finally:
@@ -231,6 +234,14 @@ def _read(spec: Spec, how: Method, limit: int, journal: Journal) -> tuple[Exampl
     if len(examples) < how.least:
         raise InvalidRequest(f"{spec.method} needs at least {how.least} examples, the file has {len(examples)}.")
     return examples, valid
+
+
+def _thinning(spec: Spec, parameters: int) -> Callable[[Examples, int], Examples] | None:
+    share = prompt_dropout(parameters) if spec.prompt_dropout == "auto" else spec.prompt_dropout
+    if not share or spec.method != MethodName.SUPERVISED:
+        return None
+    marks = frozenset(Chat.open(spec.base).tokenizer.get_added_tokens_decoder())
+    return lambda examples, step: Thinned(examples, share, spec.seed * 1_000_003 + step, marks)
 
 
 def _model(spec: Spec, parameters: int) -> tuple[Decoder, Policy]:

@@ -5,7 +5,7 @@ the same numbers to the last bit. Knows no files and no job.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -46,7 +46,10 @@ class Score:
 
 
 class Loop:
-    """``tokens_at_once`` bounds memory: a batch with more is worked through in parts, to the same gradient."""
+    """``tokens_at_once`` bounds memory: a batch with more is worked through in parts, to the same gradient.
+
+    ``thin`` may change what of the examples is seen at a step, not what is learnt of them.
+    """
 
     def __init__(
         self,
@@ -59,10 +62,11 @@ class Loop:
         tokens_at_once: int,
         position: Position,
         workers: Workers | None = None,
+        thin: Callable[[Examples, int], Examples] | None = None,
     ) -> None:
         self.policy, self.method, self.optimizer, self.parameters = policy, method, optimizer, parameters
         self.train, self.valid, self.tokens_at_once, self.position = train, valid, tokens_at_once, position
-        self.workers = workers or Workers(1)
+        self.workers, self.thin = workers or Workers(1), thin
         self.steps_per_epoch = math.ceil(len(train) / parameters.batch_size)
         self.total_steps = self.steps_per_epoch * parameters.n_epochs
         self._orders: dict[int, list[int]] = {}
@@ -72,8 +76,9 @@ class Loop:
         at, p = self.position, self.parameters
         batch = self._batch(at.step)
         count = self.method.count(self.train, batch)
+        shown = self.thin(self.train, at.step) if self.thin is not None else self.train
         loss, right, seen = 0.0, 0, 0
-        for gradients, tally in self.workers.map(lambda part: self._gradients(part, count), self._parts(batch)):
+        for gradients, tally in self.workers.map(lambda part: self._gradients(shown, part, count), self._parts(batch)):
             self.optimizer.add(gradients)
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
         if not math.isfinite(loss):
@@ -109,8 +114,8 @@ class Loop:
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
         return Score(loss / max(seen, 1), right / max(seen, 1))
 
-    def _gradients(self, part: Sequence[int], count: int) -> tuple[Sequence[Tensor | None], Tally]:
-        tally = self.method.loss(self.policy, self.train, part)
+    def _gradients(self, examples: Examples, part: Sequence[int], count: int) -> tuple[Sequence[Tensor | None], Tally]:
+        tally = self.method.loss(self.policy, examples, part)
         gradients = torch.autograd.grad(tally.loss / count, self.optimizer.parameters, allow_unused=True)
         return gradients, replace(tally, loss=tally.loss.detach())
 
