@@ -39,6 +39,13 @@ class Upstream(Section):
     timeout: float = Field(600.0, gt=0, description="Seconds without an answer before a request is given up.")
 
 
+class Webhook(Section):
+    """One server of the user's that is told how fine-tuning jobs ended."""
+
+    url: str = Field(description="Where the event is posted.")
+    secret: SecretStr = Field(description="whsec_ and base64: signs what is sent, as Standard Webhooks.")
+
+
 class ServerSettings(Section):
     host: str = Field("127.0.0.1", description="Address to listen on; off loopback an API key is required.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -90,6 +97,7 @@ class Settings(BaseSettings):
     default_model: str = Field("gpt-4o-mini", description="Model of OpenAIModel and the command line.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Names that stand for another model.")
     upstream: list[Upstream] = Field(default_factory=list, description="Servers elsewhere, first match wins.")
+    webhooks: list[Webhook] = Field(default_factory=list, description="Who is told how fine-tuning jobs ended.")
     assistants_file: Path | None = Field(None, description="assistants.json; unset: in the home folder.")
     sentiment: Literal["classifier", "model"] = Field("classifier", description="Who judges a reply's sentiment.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="The server.")

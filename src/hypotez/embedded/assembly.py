@@ -5,9 +5,10 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import httpx2
 import uvicorn
 from fastapi import APIRouter
 
@@ -36,10 +37,12 @@ from hypotez.worker import job_states, run_life
 from hypotez.worker.routing import Router, Served
 from hypotez.worker.runs import Runs
 from hypotez.worker.training import Room, Supervisor
+from hypotez.worker.webhooks import Endpoint, Webhooks
 
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections: the one who closes first should be the client
 GRACE_SECONDS = 3  # for answers under way when the server stops
 BACKLOG = 2048
+WEBHOOK_SECONDS = 10.0
 
 ROUTERS: Sequence[APIRouter] = [
     module.router
@@ -68,13 +71,15 @@ class Assembly:
     services: Services
     local: LocalModels
     workers: Runs
+    webhooks: Webhooks
     supervisor: Supervisor
     server: uvicorn.Server
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until ``stop``; ``ready`` is called when requests are answered."""
         self.supervisor.start()
-        background = [asyncio.create_task(self.workers.run()), asyncio.create_task(self._announce(ready))]
+        running = (self.workers.run(), self.webhooks.run(), self._announce(ready))
+        background = [asyncio.create_task(work) for work in running]
         if self._answers_here():
             background.append(asyncio.create_task(self._warm()))
         try:
@@ -127,6 +132,8 @@ def assemble(
         settings.home, settings.database_url, settings.training.concurrency, settings.training.heartbeat_seconds
     )
     supervisor = Supervisor(store, room)
+    told = [Endpoint.of(hook.url, hook.secret.get_secret_value()) for hook in settings.webhooks]
+    webhooks = Webhooks(store, told, _post)
     wakes = {
         run_life.WORK: workers.wake,
         job_states.WORK: supervisor.wake,
@@ -154,7 +161,12 @@ def assemble(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Assembly(services, local, workers, supervisor, _Server(config))
+    return Assembly(services, local, workers, webhooks, supervisor, _Server(config))
+
+
+async def _post(url: str, headers: Mapping[str, str], body: bytes) -> int:
+    async with httpx2.AsyncClient(timeout=WEBHOOK_SECONDS) as client:
+        return (await client.post(url, content=body, headers=headers)).status_code
 
 
 def listen(host: str, port: int) -> socket.socket:

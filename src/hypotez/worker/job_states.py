@@ -18,6 +18,7 @@ Json = dict[str, Any]
 KIND = "fine_tuning.job"
 WORK = "job"  # a row in the queue: the job waits for, or is in, a training process
 VALIDATION = "job_validation"  # a row in the queue: its files are to be checked
+WEBHOOK = "job_webhook"  # a row in the queue: its end is to be told to the user's own servers
 
 MOVES = {
     "validating_files": {"queued", "paused", "cancelled", "failed"},
@@ -44,6 +45,8 @@ def move(tx: Transaction, id: str, to: str, body: Json | None = None, **private:
     if moved is not None and to in ENDED | {"paused"}:
         for kind in (WORK, VALIDATION):
             tx.work.remove(kind, id)
+    if moved is not None and to in ENDED:
+        tx.work.put(WEBHOOK, id, project=moved.project)
     return moved
 
 

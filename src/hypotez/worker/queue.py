@@ -6,6 +6,7 @@ killed, its heartbeat stops and any other process takes the item.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -59,10 +60,10 @@ class Queue:
                     await self._claim()
                 except Exception:  # a database that is busy or full now may be well again at the next poll
                     log.exception("could not look for work of kind %r", self.kind)
-                try:
-                    await asyncio.wait_for(self._news.wait(), self._poll)
-                except TimeoutError:
-                    continue
+                # not ``wait_for``: before Python 3.12 it loses a cancellation that comes together with news
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll):
+                        await self._news.wait()
         finally:
             beating.cancel()
             for task in self._running:
