@@ -82,7 +82,11 @@ class _Running:
         self.base_url = f"http://{HOST}:{self._listener.getsockname()[1]}/v1"
         self._thread = threading.Thread(target=self._run, name="hypotez-server", daemon=True)
         self._thread.start()
-        self._ready.wait()
+        try:
+            self._ready.wait()
+        except BaseException:  # Ctrl-C: nobody has hold of this server yet, so nobody else would close it
+            self.close()
+            raise
         if self._failures:
             self._assembly.close()
             raise ServerError(f"The embedded server did not start: {self._failures[0]}") from self._failures[0]
