@@ -5,7 +5,6 @@ Constructing does no work. Whatever may talk to the server is fetched on first u
 """
 
 import re
-import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from openai.types.beta import Assistant, Thread
 
     from hypotez.settings import Settings
-
-warnings.filterwarnings("ignore", message="The Assistants API is deprecated")  # here it is not
 
 
 class Session:
