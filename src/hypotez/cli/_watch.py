@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STILL = ("succeeded", "failed", "cancelled", "paused")  # nothing more comes by itself
 SECONDS = 0.5  # between two looks
+LINES = 20  # about so many steps are told where there is no bar to draw
 
 
 def watch(model: "OpenAIModel", job_id: str, *, quiet: bool = False) -> "FineTuningJob":
@@ -29,7 +30,7 @@ def watch(model: "OpenAIModel", job_id: str, *, quiet: bool = False) -> "FineTun
             _draw(model, job_id)
         else:
             for event in follow(model.client, job_id):
-                if not quiet:
+                if not quiet and _is_worth_a_line(event):
                     _print.notice(event.message)
     return model.client.fine_tuning.jobs.retrieve(job_id)
 
@@ -55,6 +56,13 @@ def follow(client: "OpenAI", job_id: str) -> Iterator["FineTuningJobEvent"]:
         if status in STILL:
             return
         time.sleep(SECONDS)
+
+
+def _is_worth_a_line(event: "FineTuningJobEvent") -> bool:
+    """Every message, and about twenty of the steps."""
+    numbers = event.data if event.type == "metrics" and isinstance(event.data, dict) else {}
+    step, total = int(numbers.get("step") or 0), int(numbers.get("total_steps") or 0)
+    return step % max(1, total // LINES) == 0 or step == total
 
 
 def _fresh(client: "OpenAI", job_id: str, seen: set[str]) -> list["FineTuningJobEvent"]:
