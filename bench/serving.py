@@ -2,9 +2,8 @@
 
     python bench/serving.py [--clients 1 8 32] [--threads 2] [--only NAME ...] [--model FOLDER]
 
-Peers: our engine by itself, our server over HTTP with streams, ``transformers`` generate (one padded batch), and
-llama.cpp's server where ``llama-cpp-python[server]`` is installed and GGUF weights are given. The model is a Llama of
-135M random weights unless a folder is given; random weights cost the same as trained ones.
+Peers: our engine by itself, our server over HTTP with streams, and ``transformers`` generate (one padded batch). The
+model is a Llama of 135M random weights unless a folder is given; random weights cost the same as trained ones.
 """
 
 import argparse

@@ -34,6 +34,7 @@ MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import 
     "model": {*CLASS_ROOMS, "embedded", *PURE},
     # these assemble: they may see both halves
     "embedded": {"server", "worker", "store", "engine", "backend", "upstream", "pocket", "settings", *PURE},
+    "__main__": {"cli"},
     "cli": {"*"},
     "ui": {"*"},
     "demo": {"model", "settings", "cli", "pocket", *PURE},

@@ -56,7 +56,7 @@ class ServerSettings(Section):
 
 class EngineSettings(Section):
     model: str = Field("pocket", description="Default local model: a name, a folder or a Hugging Face repository.")
-    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field("auto", description="Weights in memory.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Weights in memory.")
     device: str = Field("auto", description="auto, cpu or cuda.")
     threads: int | None = Field(None, ge=1, description="Threads for matrix products; unset: one per core.")
     max_batch: int = Field(32, ge=1, description="Sequences computed together in one step.")
