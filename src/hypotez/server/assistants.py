@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Ctx
 from hypotez.server.reading import json_router
 from hypotez.wire.ids import new_id
-from hypotez.wire.paging import ListQuery, listing
+from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import assistant_changes, assistant_object, deleted
 from hypotez.wire.thread_requests import CreateAssistant, ModifyAssistant
 
@@ -34,8 +34,8 @@ def create(body: CreateAssistant, ctx: Ctx) -> Response:
 @router.get("/assistants")
 def list_all(query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
     with ctx.store.read() as tx:
-        page = tx.documents.page(KIND, project=ctx.project, **query.model_dump())
-    return answer(listing([item.body for item in page.items], page.has_more))
+        page = tx.documents.page_texts(KIND, project=ctx.project, **query.model_dump())
+    return answer_text(listing_text(*page))
 
 
 @router.get("/assistants/{assistant_id}")

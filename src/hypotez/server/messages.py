@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Ctx
 from hypotez.server.reading import json_router
 from hypotez.server.waiting import when_free
 from hypotez.store import Document
-from hypotez.wire.paging import ListQuery, listing
+from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import deleted
 from hypotez.wire.thread_requests import CreateMessage, ModifyMetadata
 from hypotez.worker import threads
@@ -40,8 +40,8 @@ def list_all(thread_id: str, query: Annotated[MessageQuery, Query()], ctx: Ctx) 
     fields = {} if query.run_id is None else {"run_id": query.run_id}
     with ctx.store.read() as tx:
         tx.documents.get(threads.KIND, thread_id, project=ctx.project)
-        page = tx.documents.page(MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"}))
-    return answer(listing([item.body for item in page.items], page.has_more))
+        page = tx.documents.page_texts(MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"}))
+    return answer_text(listing_text(*page))
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}")

@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import Header, Query
 from starlette.responses import Response
 
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Context, Ctx
 from hypotez.server.follow import followed, streamed
 from hypotez.server.reading import json_router
 from hypotez.server.waiting import when_free
 from hypotez.store import Document, Transaction
-from hypotez.wire.paging import ListQuery, listing
+from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_requests import CreateRun, ModifyMetadata, SubmitToolOutputs
 from hypotez.worker import run_life, threads
 from hypotez.worker.run_states import KIND
@@ -51,8 +51,8 @@ async def create(thread_id: str, body: CreateRun, ctx: Ctx) -> Response:
 def list_all(thread_id: str, query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
     with ctx.store.read() as tx:
         tx.documents.get(threads.KIND, thread_id, project=ctx.project)
-        page = tx.documents.page(KIND, parent=thread_id, **query.model_dump())
-    return answer(listing([item.body for item in page.items], page.has_more))
+        page = tx.documents.page_texts(KIND, parent=thread_id, **query.model_dump())
+    return answer_text(listing_text(*page))
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}")

@@ -11,12 +11,12 @@ from fastapi import Query
 from starlette.responses import Response
 
 from hypotez.errors import PermissionDenied
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Ctx
 from hypotez.server.reading import json_router
 from hypotez.server.runs import begun
 from hypotez.store import Document
-from hypotez.wire.paging import ListQuery, listing
+from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import deleted
 from hypotez.wire.thread_requests import CreateThread, CreateThreadAndRun, ModifyThread
 from hypotez.worker import run_life, threads
@@ -68,8 +68,8 @@ def list_all(query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
             "Threads are listed for an administrator's key only: `hypotez keys create --admin` makes one."
         )
     with ctx.store.read() as tx:
-        page = tx.documents.page(threads.KIND, project=ctx.project, **query.model_dump())
-    return answer(listing([item.body for item in page.items], page.has_more))
+        page = tx.documents.page_texts(threads.KIND, project=ctx.project, **query.model_dump())
+    return answer_text(listing_text(*page))
 
 
 @router.get("/threads/{thread_id}")

@@ -1,5 +1,6 @@
 """Lists: what a client may ask for, and the envelope it gets back."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -31,3 +32,10 @@ def listing(items: Sequence[Json], has_more: bool) -> Json:
         "last_id": ids[-1] if ids else "",
         "has_more": has_more,
     }
+
+
+def listing_text(items: Sequence[tuple[str, str]], has_more: bool) -> str:
+    """The same envelope as JSON text, from (id, JSON text) pairs as the store keeps them."""
+    first, last = (json.dumps(items[place][0] if items else None) for place in (0, -1))
+    data = ",".join(text for _, text in items)
+    return f'{{"object":"list","data":[{data}],"first_id":{first},"last_id":{last},"has_more":{json.dumps(has_more)}}}'
