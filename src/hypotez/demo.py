@@ -46,11 +46,15 @@ class Question:
 
 
 def main(*, quick: bool = False) -> None:
-    """The whole tour. ``quick`` trains for one epoch and measures ten questions. Raises what goes wrong."""
+    """The whole tour. ``quick`` trains for four epochs and measures ten questions. Raises what goes wrong."""
     from hypotez.model import OpenAIModel
+    from hypotez.settings import Settings
 
     questions = held_out()[: 10 if quick else None]
-    with OpenAIModel(model_name=BASE) as model:
+    settings = Settings.load()
+    # one example at a time has nothing to share: a second thread only waits, and on a busy machine waits badly
+    settings.training = settings.training.model_copy(update={"threads": 1})
+    with OpenAIModel(model_name=BASE, settings=settings) as model:
         show_models(model)
         ask(model, questions[0])
         learn_from_dialogue(model, questions[0])
@@ -168,7 +172,7 @@ def describe(model: "OpenAIModel") -> None:
 def train(model: "OpenAIModel", quick: bool) -> str:
     """Fine-tune on the shop's questions; the tuned model's name."""
     with stage("Training on examples/shop.csv, in a process of its own"):
-        chosen = {**RECIPE, "n_epochs": 1} if quick else RECIPE
+        chosen = {**RECIPE, "n_epochs": 4} if quick else RECIPE
         job_id = str(model.train(data_file=examples() / "shop.csv", suffix="shop", seed=SEED, **chosen))
         model.save_job_id(job_id, "hypotez demo: the shop's questions")
         job = watch(model, job_id)
