@@ -9,6 +9,8 @@ from typing import Literal
 
 Auto = Literal["auto"]
 
+SMALL = 30_000_000  # parameters: below it is the built-in model and its like
+
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
@@ -49,7 +51,7 @@ def peak_rate(hidden_size: int, full: bool) -> float:
 
 def prompt_dropout(parameters: int) -> float:
     """A fifth for models of the built-in one's size, which know few wordings; nothing for larger ones."""
-    return 0.2 if parameters < 30_000_000 else 0.0
+    return 0.2 if parameters < SMALL else 0.0
 
 
 def resolve(

@@ -24,7 +24,7 @@ from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import load, save
 from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, merge
 from hypotez.text import Chat
-from hypotez.training.auto import Auto, Hyperparameters, prompt_dropout, resolve
+from hypotez.training.auto import SMALL, Auto, Hyperparameters, prompt_dropout, resolve
 from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
 from hypotez.training.examples import Examples, Thinned
 from hypotez.training.logps import Policy
@@ -109,9 +109,10 @@ def train(spec: Spec, journal: Journal) -> Result:
     if (done := _read_result(spec)) is not None:
         return done
     threads = spec.threads or torch.get_num_threads()
-    torch.set_num_threads(threads)
     how = method(spec.method, 0.1 if spec.beta == "auto" else spec.beta)
     config = from_hf(json.loads((Path(spec.base) / "config.json").read_text()))
+    # a small model's kernels end before a second thread has begun; its batches are shared out among threads anyway
+    torch.set_num_threads(1 if config.parameters < SMALL else threads)
     limit = min(config.max_positions, spec.max_tokens or config.max_positions)
     examples, valid = _read(spec, how, limit, journal)
     decoder, policy = _model(spec, config.parameters)
@@ -277,7 +278,7 @@ def precision(wanted: str, parameters: int) -> torch.dtype:
     if wanted != "auto":
         return getattr(torch, wanted)  # type: ignore[no-any-return]
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native and parameters > 30_000_000 else torch.float32
+    return torch.bfloat16 if native and parameters >= SMALL else torch.float32
 
 
 def _tokens_at_once(decoder: Decoder) -> int:
