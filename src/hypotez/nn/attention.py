@@ -36,7 +36,8 @@ class Packed:
         if self.softcap is None and q.device.type == "cpu":
             out: Tensor = _Blocks.apply(q, k, v, self, window)  # type: ignore[no-untyped-call]
             return out
-        pieces = zip(*(torch.split(t, self.lengths) for t in (q, k, v)), strict=True)
+        queries, keys, values = (torch.split(t, self.lengths) for t in (q, k, v))
+        pieces = zip(queries, keys, values, strict=True)
         return torch.cat([self._one(*piece, window) for piece in pieces])
 
     def _one(self, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
@@ -107,7 +108,8 @@ def _weights(q: Tensor, k: Tensor, hidden: Tensor) -> Tensor:
     grouped = _group(q, k.shape[1]).float() * q.shape[-1] ** -0.5
     scores = grouped @ k.transpose(0, 1).transpose(1, 2).float()
     scores.view(heads, n, -1).masked_fill_(hidden, float("-inf"))
-    return scores.softmax(-1).to(q.dtype)
+    weights: Tensor = scores.softmax(-1).to(q.dtype)
+    return weights
 
 
 def _group(x: Tensor, kv_heads: int) -> Tensor:
