@@ -78,6 +78,7 @@ def serve_for_test(
         **values,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(create_app(services, routers), log_level="warning", lifespan="off", access_log=False)
         server = uvicorn.Server(config)
 

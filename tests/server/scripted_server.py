@@ -60,6 +60,7 @@ async def main(
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", port), backlog=4096) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the real server does
         executing = asyncio.create_task(runs.run())
         ready()
         try:
