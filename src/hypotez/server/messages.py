@@ -36,12 +36,18 @@ async def create(thread_id: str, body: CreateMessage, ctx: Ctx) -> Response:
 
 
 @router.get("/threads/{thread_id}/messages")
-def list_all(thread_id: str, query: Annotated[MessageQuery, Query()], ctx: Ctx) -> Response:
+async def list_all(thread_id: str, query: Annotated[MessageQuery, Query()], ctx: Ctx) -> Response:
     fields = {} if query.run_id is None else {"run_id": query.run_id}
-    with ctx.store.read() as tx:
-        tx.documents.get(threads.KIND, thread_id, project=ctx.project)
-        page = tx.documents.page_texts(MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"}))
-    return answer_text(listing_text(*page))
+
+    def reading() -> str:
+        with ctx.store.read() as tx:
+            tx.documents.get(threads.KIND, thread_id, project=ctx.project)
+            page = tx.documents.page_texts(
+                MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"})
+            )
+        return listing_text(*page)
+
+    return answer_text(await ctx.read(reading))
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}")

@@ -71,6 +71,11 @@ class Store:
         with self._engine.connect().execution_options(hypotez_read=True) as connection:
             yield Transaction(connection)
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether a small read waits for nobody: in SQLite's WAL it does not, so it needs no thread of its own."""
+        return self._engine.dialect.name == "sqlite"
+
     def _streams_after(self, seq: int | None) -> tuple[int, set[str]]:
         with self.read() as tx:
             return tx.events.streams_after(seq)
