@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from string import ascii_lowercase
 
 from hypotez.sentiment import determine_sentiment, determine_sentiments, shipped
 from hypotez.sentiment.classifier import WEIGHTS
@@ -29,6 +30,12 @@ def messages() -> list[str]:
     chance = random.Random(1)
     texts = [row.text for row in generate.written() + generate.made()]
     return [" ".join(chance.sample(texts, chance.randint(1, 3))) for _ in range(MESSAGES)]
+
+
+def strangers() -> list[str]:
+    """Messages of eleven words none of which was ever met: the worst that can come, one word at a time."""
+    chance = random.Random(2)
+    return [" ".join("".join(chance.choices(ascii_lowercase, k=6)) for _ in range(11)) for _ in range(3000)]
 
 
 def rate(texts: list[str], together: bool) -> float:
@@ -59,6 +66,8 @@ def main() -> None:
         warm = max(rate(texts, together) for _ in range(ROUNDS))
         print(f"| {name}, every word new to it at first | {cold:,.0f} |")
         print(f"| {name}, words met before | {warm:,.0f} |")
+    shipped.cache_clear()
+    print(f"| one at a time, words that are no words, no two alike | {rate(strangers(), False):,.0f} |")
     print()
     print("| first call, loading included | ms |")
     print("|---|---|")
