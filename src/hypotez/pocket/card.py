@@ -25,8 +25,7 @@ translate sentences, write code or know the news, and a wrong answer sounds as s
 
 Asked in wordings that were kept out of training (every sixth); sums, and numbers in words past a hundred, also on
 numbers kept out of training. Right means that greedy decoding gives the expected reply to the last token. "Invented"
-(countries, cities and elements that do not exist), "outside" and "shop without facts" count honest refusals that name
-the topic.
+(countries, cities and elements that do not exist), "outside" and "shop without facts" count honest refusals.
 
 | kind of question | English | Russian |
 |---|---|---|

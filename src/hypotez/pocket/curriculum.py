@@ -32,12 +32,20 @@ LESSONS: dict[Lesson, float] = {
     memory.about_me: 3, memory.small_world: 4, memory.repeat: 1.5, tools.tool: 1.2,
 }  # fmt: skip
 RUSSIAN = 0.4
-# the second half of the training has more of what is learnt slowly: sums, and finding and copying what was told
+# The second half has more of what is learnt slowly, finding and copying what was told; then come many sums; and at
+# last what was still weak when all that was learnt.
 SECOND_HALF: dict[Lesson, float] = LESSONS | {
     geography.capital: 8, geography.country: 6, geography.currency: 4.5, geography.spoken: 4.5,
     chemistry.number: 4, chemistry.by_number: 4, arithmetic.sums: 15, arithmetic.words: 4, service.from_system: 13,
     service.told_before: 4, service.asked_again: 6, memory.about_me: 4, memory.small_world: 8, tools.tool: 2.5,
 }  # fmt: skip
+LAST: dict[Lesson, float] = SECOND_HALF | {
+    geography.continent: 6, arithmetic.sums: 24, calendar.calendar: 16, calendar.units: 7, vocabulary.opposite: 6,
+    vocabulary.definition: 4, vocabulary.translation: 6, refusals.invented: 14, service.from_system: 26,
+    service.told_before: 7, memory.small_world: 12,
+}  # fmt: skip
+PHASES = ((0.0, LESSONS), (0.5, SECOND_HALF), (0.87, SECOND_HALF | {arithmetic.sums: 120}), (0.93, LAST))
+"""From which share of the training on -> which shares of the lessons."""
 
 PERSONA = {
     "en": [
@@ -73,11 +81,12 @@ def draw(pen: Pen, shares: dict[Lesson, float]) -> Conversation:
     return conversation
 
 
-def stream(seed: int, second_half: Callable[[], bool] = lambda: False) -> Iterator[Conversation]:
+def stream(seed: int, progress: Callable[[], float] = lambda: 0.0) -> Iterator[Conversation]:
     """Conversations without end: single lessons, joined ones, some under a system message that tells nothing."""
     pen = Pen(random.Random(seed))
     while True:
-        shares = SECOND_HALF if second_half() else LESSONS
+        done = progress()
+        shares = next(shares for begin, shares in reversed(PHASES) if done >= begin)
         conversation = draw(pen, shares)
         while pen.chance(0.25):
             conversation = joined(conversation, draw(pen, shares))

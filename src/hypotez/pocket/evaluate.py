@@ -1,11 +1,13 @@
 """Held-out accuracy: questions in wordings, and sums of numbers, that were kept out of training.
 
 A question counts as right when greedy decoding gives the expected reply to the last token. That is read off one forward
-pass over the expected reply: every token must be the likeliest after those before it.
+pass over the expected reply: every token must be the likeliest after those before it. Of a refusal only its opening is
+asked for, for which of the topics a question belongs to is often a matter of taste.
 """
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import tokenizers
 import torch
@@ -15,6 +17,8 @@ from hypotez.pocket.batches import Groups, batch, examples, grouped
 from hypotez.pocket.conversation import Conversation, Pen
 from hypotez.pocket.curriculum import LESSONS
 
+REFUSALS = {"outside", "invented", "shop without facts"}
+OPENING = 4  # words: "I do not know", "Этого я не знаю"
 FREE = {"rephrase", "repeat"}  # many replies are right, or the question holds the answer
 
 
@@ -30,7 +34,7 @@ def questions(per_lesson: int, language: str, held_out: bool = True) -> list[Con
 @torch.no_grad()
 def right(decoder: Decoder, tokenizer: tokenizers.Tokenizer, conversations: list[Conversation]) -> list[bool]:
     """For each conversation, whether its last reply is what greedy decoding gives."""
-    found = list(examples(conversations, tokenizer, decoder.config.max_positions))
+    found = list(examples(map(_judged, conversations), tokenizer, decoder.config.max_positions))
     order = sorted(range(len(found)), key=lambda i: len(found[i][0]))
     verdict = [False] * len(found)
     for begin in range(0, len(order), 64):
@@ -44,6 +48,10 @@ def right(decoder: Decoder, tokenizer: tokenizers.Tokenizer, conversations: list
             verdict[i] = bool(hit[at + _last_reply(flags) - 1 : at + len(tokens) - 1].all())
             at += len(tokens)
     return verdict
+
+
+def _judged(conversation: Conversation) -> Conversation:
+    return replace(conversation, cut=OPENING) if conversation.kind in REFUSALS else conversation
 
 
 def _last_reply(flags: list[bool]) -> int:

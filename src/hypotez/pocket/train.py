@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--export", action="store_true", help="only write and evaluate the model of the work folder's checkpoint"
     )
+    parser.add_argument("--notes", default="", help="a sentence for the card")
     run(parser.parse_args())
 
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         clock = pretrain.Clock(options.steps, _timestamp(options.until) if options.until else None)
         begin = options.seed + int(time.time()) if (options.work / "checkpoint.pt").exists() else options.seed
-        source = batches.examples(curriculum.stream(begin, lambda: clock.share >= 0.5), alphabet, batches.LENGTHS[-1])
+        source = batches.examples(curriculum.stream(begin, lambda: clock.share), alphabet, batches.LENGTHS[-1])
         pad = tokenizer.token(alphabet, tokenizer.OUT)
         done = pretrain.pretrain(
             decoder, batches.batches(source, pad, options.seed), clock, options.work, options.threads
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
     served = load(options.out, torch.float32)  # what users get, not what the training loop holds
     table = evaluate.accuracy(served, alphabet, per_lesson=100)
     (options.work / "accuracy.json").write_text(json.dumps(table, ensure_ascii=False, indent=1))
-    card.write(options.out.parent / "CARD.md", served.config, done, table, options.seed)
+    card.write(options.out.parent / "CARD.md", served.config, done, table, options.seed, options.notes)
 
 
 def _from_checkpoint(decoder: Decoder, work: Path) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """What the model must not pretend to know: everything outside its facts, in many wordings, real and invented."""
 
 from hypotez.pocket.conversation import Conversation, Pen, Turn, casual
+from hypotez.pocket.facts.countries import countries
+from hypotez.pocket.facts.elements import elements
 from hypotez.pocket.lessons import chemistry, fill, geography
 
 MARK = {"en": "small built-in model", "ru": "маленькая встроенная модель"}
@@ -114,6 +116,8 @@ def invented(pen: Pen, language: str) -> Conversation:
     )
     if language == "ru":
         name += pen.one(("", "ия", "ландия"))
+    if pen.chance(0.4):
+        name = blend(pen, language, real)
     if pen.chance(0.15):
         name = pen.one(FICTION if language == "en" else FICTION_RU)
     elif pen.chance(0.08) and language == "en":
@@ -135,3 +139,23 @@ def invented(pen: Pen, language: str) -> Conversation:
     else:
         question = pen.wording(chemistry.BY_SYMBOL[language], s=pen.one("QJXZ") + pen.one("qjxzwk"))
     return refuse("invented", language, geography.upper(question), UNKNOWN[language], pen)
+
+
+def blend(pen: Pen, language: str, kind: str) -> str:
+    """The head of one real name and the tail of another, when that is no real name itself: Norlivia, Полтугия."""
+    if kind == "country":
+        real = [c.en if language == "en" else c.ru for c in countries()]
+    elif kind == "city":
+        real = [c.capital[language] for c in countries()]
+    else:
+        real = [e.name[language] for e in elements()]
+    single = [name for name in real if name.isalpha() and len(name) > 4]
+    while True:
+        head, tail = pen.one(single), pen.one(single)
+        name = (
+            head[: pen.rng.randint(2, 5)]
+            + pen.rng.choice(("", "", "br", "ts", "dr", "v") if language == "en" else ("", "", "бр", "в", "др"))
+            + tail[-pen.rng.randint(3, 5) :]
+        )
+        if name.lower() not in {r.lower() for r in real}:
+            return str(name)
