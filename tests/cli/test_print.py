@@ -25,7 +25,7 @@ def refused(status: int, message: str) -> openai.APIStatusError:
         (NotFound("No job 'x'.", hint="hypotez jobs list"), "No job 'x'.", "hypotez jobs list"),
         (OSError(errno.ENOSPC, "No space left on device", "/full/x"), "/full/x: No space left", "HYPOTEZ_HOME"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "Address already in use", "--port"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x: Permission denied", "HYPOTEZ_HOME"),
+        (PermissionError(errno.EACCES, "Permission denied", "/home/x"), "/home/x: Permission denied", "HYPOTEZ_HOME"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.csv"), "x.csv: No such file", ""),
         (openai.APIConnectionError(request=REQUEST), "No server answers at http://127.0.0.1:1", "hypotez serve"),
         (openai.APITimeoutError(request=REQUEST), "No answer in time", "Try again"),

