@@ -272,7 +272,7 @@ def test_closing_the_stream_frees_its_blocks_at_once(backend_of):
         )
         await anext(stream)
         await stream.aclose()
-        while (numbers := backend.metrics())[next(iter(numbers))]["cancelled"] == 0:
+        while (numbers := backend.metrics())[next(iter(numbers))]["cancelled_total"] == 0:
             await asyncio.sleep(0.01)
         engine = next(iter(backend._bases.values())).runner.engine
         await backend.aclose()

@@ -23,6 +23,7 @@ from hypotez.cli import (
     models,
     sentiment,
     serve,
+    top,
     train,
     transfer,
 )
@@ -94,3 +95,4 @@ app.command("sentiment")(sentiment.sentiment)
 app.add_typer(transfer.app, name="import")
 app.command("export")(transfer.export)
 app.command("serve")(serve.serve)
+app.command("top")(top.top)

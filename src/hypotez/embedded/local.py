@@ -16,6 +16,7 @@ from hypotez.store import Store
 
 if TYPE_CHECKING:
     from hypotez.engine.local import LocalBackend
+    from hypotez.engine.metrics import Histogram
 
 Json = dict[str, Any]
 
@@ -89,8 +90,11 @@ class LocalModels:
         """Load ``model`` now, so that the first question need not wait for it."""
         await (await self._ready()).warm(model)
 
-    def metrics(self) -> dict[str, dict[str, float]]:
+    def metrics(self) -> "dict[str, dict[str, float | Histogram]]":
         return self._engine.metrics() if self._engine is not None else {}
+
+    def adapters(self) -> dict[str, list[str]]:
+        return self._engine.adapters() if self._engine is not None else {}
 
     async def aclose(self) -> None:
         if self._engine is not None:

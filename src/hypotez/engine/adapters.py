@@ -24,6 +24,11 @@ class Adapters:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def owners(self) -> list[str]:
+        """Whose adapters are in memory, the one unused for longest first. From any thread."""
+        return list(self._slots)
+
     def hold(self, owner: str, folder: Path) -> int:
         """The slot of ``owner``'s adapter, loaded from ``folder`` if need be; it stays until ``release``."""
         if owner not in self._slots:

@@ -63,7 +63,7 @@ class Engine:
         self.blocks = Blocks(blocks, options.block_size, options.prefix_cache)
         self.scheduler = Scheduler(self.blocks, options.max_batch, options.max_queue, options.prefill_tokens)
         self.adapters = Adapters(decoder, options.adapter_slots)
-        self.metrics = Metrics(kv_blocks=blocks)
+        self.metrics = Metrics(max_batch=options.max_batch, kv_blocks=blocks, adapter_slots=options.adapter_slots)
         self._device = decoder.device
 
     @property

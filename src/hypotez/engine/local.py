@@ -15,6 +15,7 @@ from typing import Any
 from hypotez.backend import Card, Json, Source
 from hypotez.engine.engine import Engine, EngineOptions
 from hypotez.engine.guide import Grammars
+from hypotez.engine.metrics import Histogram
 from hypotez.engine.precision import choose_dtype
 from hypotez.engine.reply import Reply
 from hypotez.engine.request import read
@@ -100,9 +101,16 @@ class LocalBackend:
         vectors: list[list[float]] = (await base.runner.call(lambda: base.runner.engine.embed(ids))).tolist()
         return vectors
 
-    def metrics(self) -> dict[str, dict[str, float]]:
+    def metrics(self) -> dict[str, dict[str, float | Histogram]]:
         """Numbers of every base in memory, by its name."""
-        return {name: base.runner.engine.metrics.snapshot() for name, base in self._bases.items()}
+        return {_shown(name): base.runner.engine.metrics.snapshot() for name, base in self._bases.items()}
+
+    def adapters(self) -> dict[str, list[str]]:
+        """Names of the tuned models in memory, by their base's."""
+        return {
+            _shown(name): [owner.split(" ", 1)[0] for owner in base.runner.engine.adapters.owners]
+            for name, base in self._bases.items()
+        }
 
     async def aclose(self) -> None:
         self._closed = True
@@ -153,13 +161,18 @@ def open_base(name: str, options: LocalOptions) -> Base:
     return Base(chat, grammars, Runner(Engine(decoder, options.engine, grammars), folder.name))
 
 
+def _shown(base: str) -> str:
+    """A folder's own name, or the repository's."""
+    return Path(base).name if Path(base).is_dir() else base
+
+
 def _context(base: Base, card: Card) -> int:
     return min(base.context, card.context_window or base.context)
 
 
 def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop) -> Job:
     request = read(body, base.chat, base.grammars, _context(base, source.card))
-    owner = _owner(source.adapter)
+    owner = _owner(source)
     sequences = [
         TokenSequence(request.prompt, wish, eos_ids=base.chat.eos_ids, owner=owner, guide=request.guide(base.grammars))
         for wish in request.choices
@@ -168,12 +181,12 @@ def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop
     return Job(sequences, replies, loop, source.adapter)
 
 
-def _owner(adapter: Path | None) -> str:
-    """Another adapter, or the same one trained anew, is another owner."""
-    if adapter is None:
+def _owner(source: Source) -> str:
+    """The tuned model's name, and which training of it: the same one trained anew is another owner."""
+    if source.adapter is None:
         return ""
-    weights = adapter / "adapter_model.safetensors"
-    return f"{adapter}@{weights.stat().st_mtime_ns if weights.exists() else 0}"
+    weights = source.adapter / "adapter_model.safetensors"
+    return f"{source.card.id} {source.adapter}@{weights.stat().st_mtime_ns if weights.exists() else 0}"
 
 
 def _usage(job: Job) -> dict[str, Any]:

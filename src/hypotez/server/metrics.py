@@ -2,25 +2,44 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
+from hypotez.server.auth import Caller
 from hypotez.server.services import Services
 from hypotez.worker import job_states
 
 router = APIRouter()
 
 
+class Histogram(Protocol):
+    """How many values were at most each bound."""
+
+    @property
+    def buckets(self) -> Mapping[float, int]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def sum(self) -> float: ...
+
+
+Numbers = Mapping[str, "float | Histogram"]
+
+
 @runtime_checkable
 class Measured(Protocol):
     """A backend that counts what it does."""
 
-    def metrics(self) -> Mapping[str, Mapping[str, float]]:
-        """Numbers by model, by name."""
+    def metrics(self) -> Mapping[str, Numbers]:
+        """Numbers by model, by name; those that only grow end in ``_total``."""
+        ...
+
+    def adapters(self) -> Mapping[str, Sequence[str]]:
+        """Names of the tuned models in memory, by base."""
         ...
 
 
@@ -50,6 +69,7 @@ async def metrics(request: Request) -> Response:
     local: object = services.router.local
     if isinstance(local, Measured):
         lines += _engine(local.metrics())
+        lines += await run_in_threadpool(_adapters, local.adapters(), services, request.scope["hypotez.caller"])
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
@@ -61,16 +81,34 @@ def _jobs(services: Services) -> list[str]:
     return lines + [f'hypotez_fine_tuning_jobs{{status="{state}"}} {jobs[state]}' for state in sorted(going)]
 
 
-def _engine(models: Mapping[str, Mapping[str, float]]) -> list[str]:
-    names = sorted({name for numbers in models.values() for name in numbers})
+def _engine(models: Mapping[str, Numbers]) -> list[str]:
     lines = []
-    for name in names:
-        lines.append(f"# TYPE hypotez_engine_{name} gauge")
-        lines += [
-            f'hypotez_engine_{name}{{model="{_escaped(model)}"}} {numbers[name]}'
-            for model, numbers in sorted(models.items())
-            if name in numbers
-        ]
+    for name in sorted({name for numbers in models.values() for name in numbers}):
+        found = [(_escaped(model), numbers[name]) for model, numbers in sorted(models.items()) if name in numbers]
+        kind = (
+            "counter" if name.endswith("_total") else "gauge" if isinstance(found[0][1], int | float) else "histogram"
+        )
+        lines.append(f"# TYPE hypotez_engine_{name} {kind}")
+        for model, value in found:
+            lines += _sample(f"hypotez_engine_{name}", f'model="{model}"', value)
+    return lines
+
+
+def _sample(name: str, label: str, value: float | Histogram) -> list[str]:
+    if isinstance(value, int | float):
+        return [f"{name}{{{label}}} {value}"]
+    bounds = ((f"{bound:g}" if bound < float("inf") else "+Inf", count) for bound, count in value.buckets.items())
+    lines = [f'{name}_bucket{{{label},le="{bound}"}} {count}' for bound, count in bounds]
+    return [*lines, f"{name}_sum{{{label}}} {value.sum}", f"{name}_count{{{label}}} {value.count}"]
+
+
+def _adapters(loaded: Mapping[str, Sequence[str]], services: Services, caller: Caller) -> list[str]:
+    """Which tuned models are in memory; of another project's, only an administrator reads the names."""
+    lines = ["# TYPE hypotez_engine_adapter_loaded gauge"]
+    for base, names in sorted(loaded.items()):
+        shown = [name for name in sorted(names) if caller.admin or services.router.tuned(name, caller.project)]
+        label = f'model="{_escaped(base)}"'
+        lines += [f'hypotez_engine_adapter_loaded{{{label},adapter="{_escaped(name)}"}} 1' for name in shown]
     return lines
 
 
