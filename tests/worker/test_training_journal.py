@@ -3,52 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.worker.stored import children, journal_of, queued, retrieved
 
-from hypotez.store import Store
-from hypotez.wire.fine_tuning import Base, new_job
 from hypotez.worker import job_events, job_states, jobs
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
-
-AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto", "full": False}
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store.open(f"sqlite:///{tmp_path / 'h.db'}", tmp_path)
-    yield store
-    store.close()
-
-
-def queued(store, project="default"):
-    body, private = new_job(
-        Base("pocket", "pocket", "/pocket"),
-        project,
-        {"training_file": "file-1", "suffix": "shop"},
-        "supervised",
-        AUTO,
-        1,
-    )
-    with store.write() as tx:
-        tx.documents.create(job_states.KIND, body, project=project, private=private)
-        job = job_states.move(tx, body["id"], "queued", validated=True)
-        tx.work.put(job_states.WORK, job.id, project=project)
-    return job
-
-
-def journal_of(store, home, job, owner="me") -> TrainingJournal:
-    item = claim(store, job.id, owner, concurrency=1, silence=15)
-    assert item is not None
-    return TrainingJournal(store, home, job, item)
-
-
-def children(store, kind, job):
-    with store.read() as tx:
-        return [item.body for item in tx.documents.page(kind, parent=job.id, limit=100, order="asc").items]
-
-
-def retrieved(store, job):
-    with store.read() as tx:
-        return tx.documents.get(job_states.KIND, job.id)
 
 
 def models(store) -> set[str]:
@@ -170,7 +128,8 @@ def test_a_process_whose_job_was_taken_stops(store, tmp_path):
     journal = journal_of(store, tmp_path, job)
     beating = journal.keep_alive(0.01)
     with store.write() as tx:
-        tx.work.claim(job_states.WORK, "another", silence=-1, target=job.id)
+        (item,) = tx.work.waiting(job_states.WORK)
+        assert tx.work.take(item, "another")
 
     beating.join(60)
     with pytest.raises(ClaimLost):

@@ -5,7 +5,6 @@ any instant and started again. Assembles the store and the training room; decide
 """
 
 import argparse
-import errno
 import logging
 import os
 import shutil
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hypotez.errors import HypotezError, StorageError
+from hypotez.errors import HypotezError
 from hypotez.store import Document, Store
-from hypotez.worker import jobs
+from hypotez.worker import jobs, setbacks
 from hypotez.worker.children import owner_name
 from hypotez.worker.job_states import KIND
 from hypotez.worker.training import Room, Supervisor
@@ -52,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not journal.leaving.is_set():
             Supervisor(store, room).tick()  # the next one in the queue, in case no server is there to start it
         return 0
+    except ClaimLost as exc:
+        log.warning("%s", exc)
+        return 1
     finally:
         store.close()
 
@@ -62,12 +64,11 @@ def _work(journal: TrainingJournal, home: Path) -> None:
     try:
         if journal.begin():
             _train(journal, folder, home)
-    except ClaimLost as exc:
-        log.warning("%s", exc)
-        return
+    except ClaimLost:
+        raise
     except (MemoryError, OSError, RuntimeError, HypotezError) as exc:
         log.exception("the job failed")
-        journal.fail(*_told(exc))
+        (journal.put_off if setbacks.is_full(exc) else journal.fail)(*_told(exc))
     except Exception as exc:
         log.exception("the job failed")
         journal.fail(f"The training stopped with an error of its own: {type(exc).__name__}: {exc}", "server_error")
@@ -137,13 +138,8 @@ def _told(exc: Exception) -> tuple[str, str, str | None]:
         why = f": {text}" if isinstance(exc, MemoryError) and text else ""
         cure = "Use a smaller model or shorter examples, or end other programs."
         return f"There is not enough memory for this job{why}. {cure}", "out_of_memory", None
-    full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC
-    if full or isinstance(exc, StorageError):
-        return (
-            f"The disk is full or cannot be written: {text} Free some space and create the job again.",
-            "disk_full",
-            None,
-        )
+    if setbacks.is_full(exc):
+        return f"The disk is full or cannot be written: {text} Free some space.", "disk_full", None
     if isinstance(exc, HypotezError):
         return exc.message, exc.code or exc.type, exc.param
     return f"The training stopped with an error: {type(exc).__name__}: {text}", "server_error", None

@@ -6,7 +6,9 @@ nothing, and what is in it belongs to the system's page cache, not to this proce
 """
 
 import hashlib
+import logging
 import mmap
+import os
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,9 @@ from hypotez.wire.ids import random_name
 KEEP_SECONDS = 3600.0  # no client retries for an hour
 MARK = 16  # bytes of an id's digest
 RING = 4 * 1024**2  # bytes per process: the last 262,144 objects
+PIECE = 64 * 1024  # bytes of it that are given room on the disk at once
+
+log = logging.getLogger(__name__)
 
 
 class Delivered:
@@ -27,13 +32,16 @@ class Delivered:
         self._at = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        with (folder / f"{random_name(12)}.ring").open("x+b") as file:
-            file.truncate(RING)  # sparse: it takes the room of what is in it
-            self._ring = mmap.mmap(file.fileno(), RING)
+        self._file = (folder / f"{random_name(12)}.ring").open("x+b", buffering=0)
+        self._file.truncate(RING)  # sparse: it takes the room of what is in it
+        self._ring = mmap.mmap(self._file.fileno(), RING)
+        self._room = 0
 
     def add(self, id: str) -> None:
         """Record that the response that told of ``id`` was handed to a connected client."""
         with self._lock:
+            if self._at == self._room and not self._grow():
+                return
             self._ring[self._at : self._at + MARK] = _mark(id)
             self._at = (self._at + MARK) % RING
 
@@ -44,13 +52,23 @@ class Delivered:
     def clear(self) -> None:
         """Forget everything that this process knows."""
         with self._lock:
-            self._ring[:] = bytes(RING)
+            self._ring[: self._room] = bytes(self._room)
 
     def close(self) -> None:
         with self._lock:
             if not self._ring.closed:
                 self._ring.flush()
                 self._ring.close()
+                self._file.close()
+
+    def _grow(self) -> bool:
+        """Give the next piece room: a store into a page that the full disk has none for ends the process (SIGBUS)."""
+        try:
+            self._room += os.pwrite(self._file.fileno(), bytes(PIECE), self._room)
+        except OSError as exc:  # not known as delivered: at worst a retry gets the object of an equal request
+            log.warning("cannot record what was delivered: %s", exc)
+            return False
+        return True
 
     def _sweep(self) -> None:
         """Remove the rings of processes that are long gone; a mapped file's time changes when it is written."""

@@ -67,9 +67,12 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A consistent snapshot; nothing in it may write."""
-        with self._engine.connect().execution_options(hypotez_read=True) as connection:
-            yield Transaction(connection)
+        """A consistent snapshot; nothing in it may write. Raises ``StorageError``: SQLite's reader needs room, too."""
+        try:
+            with self._engine.connect().execution_options(hypotez_read=True) as connection:
+                yield Transaction(connection)
+        except OperationalError as exc:
+            raise StorageError(f"The database could not be read: {exc.orig}. Is the disk full?") from exc
 
     @property
     def reads_at_once(self) -> bool:

@@ -5,7 +5,7 @@ heartbeat stopped is free for anybody, so work survives the death of any process
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -35,7 +35,7 @@ class Work:
         if self._connection.scalar(taken) is None:
             self._connection.execute(work.insert().values(row))
 
-    def claim(self, kind: str, owner: str, *, silence: float, target: str | None = None) -> WorkItem | None:
+    def claim(self, kind: str, owner: str, *, silence: float) -> WorkItem | None:
         """Take the oldest due item nobody owns, or whose owner has been silent for ``silence`` seconds.
 
         Call it inside ``store.write()``: SQLite admits one writer, and the UPDATE's condition decides elsewhere.
@@ -45,17 +45,16 @@ class Work:
         silent = sa.or_(work.c.heartbeat < now - silence, work.c.heartbeat > now + silence)
         free = sa.or_(work.c.owner.is_(None), silent)
         query = sa.select(work).where(work.c.kind == kind, work.c.due <= now, free)
-        if target is not None:
-            query = query.where(work.c.target == target)
         row = self._connection.execute(query.order_by(work.c.due, work.c.seq).limit(1)).first()
-        if row is None:
-            return None
-        mine = {"owner": owner, "heartbeat": now, "attempts": row.attempts + 1}
-        same_owner = work.c.owner.is_(None) if row.owner is None else work.c.owner == row.owner
-        done = self._connection.execute(
-            work.update().where(work.c.seq == row.seq, same_owner, work.c.attempts == row.attempts).values(mine)
-        )
-        return WorkItem(**{**row._mapping, **mine}) if done.rowcount == 1 else None
+        return None if row is None else self.take(WorkItem(**row._mapping), owner)
+
+    def take(self, item: WorkItem, owner: str) -> WorkItem | None:
+        """Claim the item as it was read, whoever had it; None when somebody else was faster."""
+        mine = replace(item, owner=owner, heartbeat=time.time(), attempts=item.attempts + 1)
+        same = (work.c.seq == item.seq, work.c.owner == item.owner, work.c.attempts == item.attempts)
+        values = {"owner": owner, "heartbeat": mine.heartbeat, "attempts": mine.attempts}
+        done = self._connection.execute(work.update().where(*same).values(values))
+        return mine if done.rowcount == 1 else None
 
     def beat(self, item: WorkItem) -> bool:
         """Say that the owner lives. False when the claim was lost: stop at once."""

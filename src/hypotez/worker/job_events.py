@@ -31,10 +31,12 @@ def tell(
     id = f"ftevent-{digest}"
     if tx.documents.find(KIND, id) is not None:
         return
+    before = tx.documents.page(KIND, parent=job, limit=1).items
     body = {
         "id": id,
         "object": "fine_tuning.job.event",
-        "created_at": int(time.time()),
+        # lists are ordered by it: not before the last one, though the clock may have been set back since
+        "created_at": max(int(time.time()), *(event.created_at for event in before), 0),
         "level": level,
         "message": message,
         "type": "message" if data is None else "metrics",

@@ -117,12 +117,16 @@ def _check(store: Store, home: Path, job: Document, name: str) -> Report:
     id = job.body[name]
     source = store.blobs.open(id)
     copy = data_path(home, job.id, name)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.unlink(missing_ok=True)
-    try:
-        os.link(source, copy)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, copy)
+    if not copy.exists():  # a check that was cut short, or another server's, may have made it
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        draft = copy.with_name(f".{copy.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        try:
+            os.link(source, draft)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, draft)
+        draft.replace(copy)
+        draft.unlink(missing_ok=True)  # still there where both are links to one file already
     minimum = {} if name == "training_file" else {"minimum": 1}
     return check_training_file(copy, job.private["method"], name=id, file_id=id, **minimum)
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypotez.store import Store, WorkItem
-from hypotez.wire.ids import random_name
-from hypotez.worker import jobs
-from hypotez.worker.children import is_dead
-from hypotez.worker.job_states import KIND, VALIDATION, WORK
+from hypotez.worker import jobs, setbacks
+from hypotez.worker.children import holds, is_dead, owner_name
+from hypotez.worker.job_states import VALIDATION, WORK
 
 POLL_SECONDS = 1.0
 STARTING_SECONDS = 60.0  # a child that has not claimed its job by then is taken for lost
-PATIENCE = 20  # deaths of a job's process without a step forward before the job is given up
+CHECKING_SECONDS = 300.0  # a check of another machine's server that takes longer is taken for lost
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Supervisor:
 
     def __init__(self, store: Store, room: Room, spawn: Spawn = spawn) -> None:
         self._store, self._room, self._spawn = store, room, spawn
-        self._owner = f"validation-{random_name(12)}"
+        self._owner = owner_name()
         self._started: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self._news = threading.Event()
         self._closing = threading.Event()
@@ -106,20 +105,28 @@ class Supervisor:
 
     def _validate_one(self) -> bool:
         with self._store.read() as tx:
-            if not tx.work.waiting(VALIDATION):
-                return False
-        with self._store.write() as tx:
-            item = tx.work.claim(VALIDATION, self._owner, silence=300.0)
-        if item is None:
+            waiting = [item for item in tx.work.waiting(VALIDATION) if setbacks.is_due(item) and self._is_free(item)]
+        if not waiting:
             return False
+        with self._store.write() as tx:
+            item = tx.work.take(waiting[0], self._owner)
+        if item is None:
+            return True  # another server was faster
         try:
             jobs.validate(self._store, self._room.home, item)
         except Exception as exc:  # whatever it is, this job must not block the others
             log.exception("the files of %s could not be checked", item.target)
             with self._store.write() as tx:
+                if setbacks.is_full(exc) and item.attempts <= setbacks.PATIENCE:
+                    tx.work.release(item, due=setbacks.later(item.attempts))
+                    return True
                 error = {"code": "server_error", "message": f"The files could not be checked: {exc}", "param": None}
                 jobs.fail(tx, item.target, error)
         return True
+
+    def _is_free(self, item: WorkItem) -> bool:
+        """One that this process took and could not end, not even say so, is free as well: it checks one at a time."""
+        return item.owner == self._owner or not holds(item.owner, item.heartbeat, CHECKING_SECONDS)
 
     def _bury(self) -> None:
         """Release the claims of dead processes; give a job up whose process dies again and again at one place."""
@@ -129,40 +136,21 @@ class Supervisor:
         with self._store.read() as tx:
             dead = [item for item in tx.work.waiting(WORK) if is_dead(item.owner)]
         for item in dead:
+            told = f"The training process died. See log.txt in jobs/{item.target}."
             with self._store.write() as tx:
-                found = tx.documents.find(KIND, item.target)
-                if found is None:
-                    tx.work.remove(WORK, item.target)
-                    continue
-                step = found.private.get("step", 0)
-                deaths = found.private.get("deaths", 0) + 1 if found.private.get("death_step") == step else 1
-                tx.documents.change(found, private={"deaths": deaths, "death_step": step})
-                if deaths <= PATIENCE:
-                    pause = min(10.0, 0.1 * 2**deaths) if deaths > 3 else 0.0
-                    tx.work.release(item, due=time.time() + pause)
-                    continue
-                told = (
-                    f"The training process died {deaths} times in a row at step {step}. See log.txt in jobs/{found.id}."
-                )
-                jobs.fail(tx, found.id, {"code": "server_error", "message": told, "param": None})
+                setbacks.again(tx, item, {"code": "server_error", "message": told, "param": None})
 
     def _start_due(self) -> None:
         with self._store.read() as tx:
             items = tx.work.waiting(WORK)
-        now = time.time()
-        running = sum(item.owner is not None and not self._is_silent(item, now) for item in items)
-        starting = sum(
-            now - at < STARTING_SECONDS and not any(item.target == job and item.owner for item in items)
-            for job, (_, at) in self._started.items()
-        )
-        room = self._room.concurrency - running - starting
-        free = [item for item in items if item.due <= now]
-        for item in [*(i for i in free if i.owner is not None and self._is_silent(i, now)), *jobs.in_turn(free)]:
+        held = {item.target for item in items if holds(item.owner, item.heartbeat, self._room.silence)}
+        now = time.monotonic()
+        starting = [job for job, (_, at) in self._started.items() if now - at < STARTING_SECONDS and job not in held]
+        room = self._room.concurrency - len(held) - len(starting)
+        free = [item for item in items if setbacks.is_due(item)]
+        for item in [*(i for i in free if i.owner is not None and i.target not in held), *jobs.in_turn(free)]:
             if room <= 0:
                 return
             if item.target not in self._started:
                 self._started[item.target] = (self._spawn(item.target, self._room), now)
                 room -= 1
-
-    def _is_silent(self, item: WorkItem, now: float) -> bool:
-        return item.heartbeat is None or abs(now - item.heartbeat) > self._room.silence

@@ -8,13 +8,16 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from hypotez.errors import HypotezError
 from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import ALPHABET
-from hypotez.worker import job_events, jobs
+from hypotez.worker import job_events, jobs, setbacks
+from hypotez.worker.children import holds
 from hypotez.worker.job_states import ENDED, KIND, WORK, move
 
 Json = dict[str, Any]
@@ -147,7 +150,7 @@ class TrainingJournal:
 
     def paused(self) -> bool:
         """Asked to pause and has kept its state. False when it was resumed meanwhile: go on."""
-        with self._store.write() as tx:
+        with self._mine() as tx:
             job = tx.documents.get(KIND, self.job.id)
             if job.status == "running" and self.leaving.is_set():
                 tx.work.release(self._item)
@@ -165,7 +168,7 @@ class TrainingJournal:
         results = jobs.write_file(self._store, self.job, "step_metrics.csv", job_events.results_csv(self._steps()))
         done = {"fine_tuned_model": name, "trained_tokens": trained_tokens, "result_files": [results]}
         dropped: Path | None = None
-        with self._store.write() as tx:
+        with self._mine() as tx:
             if move(tx, self.job.id, "succeeded", done) is None:
                 return
             self._model(tx, name, kept)
@@ -179,8 +182,24 @@ class TrainingJournal:
             shutil.rmtree(dropped, ignore_errors=True)
 
     def fail(self, message: str, code: str, param: str | None = None) -> None:
-        with self._store.write() as tx:
+        with self._mine() as tx:
             jobs.fail(tx, self.job.id, {"code": code, "message": message, "param": param})
+
+    def put_off(self, message: str, code: str, param: str | None = None) -> None:
+        """What went wrong may be well again soon: give the job back, to be tried a little later."""
+        with self._mine() as tx:
+            error = {"code": code, "message": message, "param": param}
+            setbacks.again(tx, self._item, error, f"{message} It is tried again.")
+
+    @contextmanager
+    def _mine(self) -> Iterator[Transaction]:
+        """A transaction of the job's holder. Raises ``ClaimLost`` where another process has the job by now: two may
+        take it for theirs when one of them was stopped for long, and only one may say how it ended."""
+        with self._store.write() as tx:
+            job = tx.documents.find(KIND, self.job.id)
+            if not tx.work.beat(self._item) and job is not None and job.status not in ENDED:
+                raise ClaimLost(f"{self.job.id} was claimed by another process.")
+            yield tx
 
     def _tell(self, tx: Transaction, message: str, **more: Any) -> None:
         job_events.tell(tx, self.job.id, message, project=self.job.project, **more)
@@ -249,10 +268,12 @@ class TrainingJournal:
 def claim(store: Store, id: str, owner: str, *, concurrency: int, silence: float) -> WorkItem | None:
     """Take the job unless as many as may train at once are training; decided in one transaction for all servers."""
     with store.write() as tx:
-        now = time.time()
-        others = [item for item in tx.work.waiting(WORK) if item.owner is not None and item.target != id]
-        busy = [item for item in others if item.heartbeat is not None and abs(now - item.heartbeat) <= silence]
-        return tx.work.claim(WORK, owner, silence=silence, target=id) if len(busy) < concurrency else None
+        items = tx.work.waiting(WORK)
+        held = {item.target for item in items if holds(item.owner, item.heartbeat, silence)}
+        mine = next((item for item in items if item.target == id), None)
+        if mine is None or id in held or len(held) >= concurrency:
+            return None
+        return tx.work.take(mine, owner)
 
 
 def _only(values: dict[str, float], keys: Json) -> Json:
