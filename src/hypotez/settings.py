@@ -70,6 +70,13 @@ class TrainingSettings(Section):
     threads: int | None = Field(None, ge=1, description="Threads for a training process; unset: one per core.")
 
 
+class GradingSettings(Section):
+    python_seconds: float = Field(120.0, gt=0, description="Time that a Python grader has for one reply.")
+    unconfined_python: bool = Field(
+        False, description="Run Python graders where they cannot be confined, with all rights of the server."
+    )
+
+
 class AssistantIds(Section):
     model_config = ConfigDict(extra="allow")
     code_assistant: str | None = Field(None, description="Assistant used when none is named.")
@@ -103,6 +110,7 @@ class Settings(BaseSettings):
     server: ServerSettings = Field(default_factory=ServerSettings, description="The server.")
     engine: EngineSettings = Field(default_factory=EngineSettings, description="The embedded engine.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Fine-tuning.")
+    grading: GradingSettings = Field(default_factory=GradingSettings, description="Graders.")
     credentials: Credentials = Field(default_factory=Credentials, description="Ids that belong to the user.")
     api_key: SecretStr | None = Field(None, description="Key the server asks for and the class sends.")
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY", description="OpenAI's own variable.")

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 
 from hypotez.embedded.local import LocalModels, Models, base_folders
 from hypotez.errors import ServerError
+from hypotez.grading.sandbox import Limits
 from hypotez.server import (
     assistants,
     chat,
@@ -21,6 +22,7 @@ from hypotez.server import (
     embeddings,
     files,
     fine_tuning,
+    graders,
     messages,
     models,
     runs,
@@ -53,6 +55,7 @@ ROUTERS: Sequence[APIRouter] = [
         embeddings,
         files,
         fine_tuning,
+        graders,
         messages,
         models,
         runs,
@@ -151,6 +154,7 @@ def assemble(
         needs_key=needs_key,
         max_upload=settings.server.max_upload,
         run_seconds=settings.server.run_seconds,
+        python_graders=python_graders(settings),
     )
     config = uvicorn.Config(
         create_app(services, ROUTERS),
@@ -162,6 +166,11 @@ def assemble(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Assembly(services, local, workers, webhooks, supervisor, _Server(config))
+
+
+def python_graders(settings: Settings) -> Limits:
+    """What Python graders may take here."""
+    return Limits(seconds=settings.grading.python_seconds, confined=not settings.grading.unconfined_python)
 
 
 async def _post(url: str, headers: Mapping[str, str], body: bytes) -> int:

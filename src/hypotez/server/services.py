@@ -1,9 +1,11 @@
 """What a server is made of: plain values and objects, put together once by whoever assembles it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hypotez.grading.sandbox import Limits
 from hypotez.server.delivered import Delivered
 from hypotez.store import Store
 from hypotez.worker.routing import Router
@@ -28,6 +30,8 @@ class Services:
     max_upload: int = 512 * 1024**2  # bytes
     max_body: int = 64 * 1024**2  # bytes of a JSON request; OpenAI takes images of 50 MB in it
     run_seconds: int = 600
+    python_graders: Limits = field(default_factory=Limits)
+    graders_at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     tail: Tail = field(init=False)  # follows event streams for every client of this process
 
     def __post_init__(self) -> None:

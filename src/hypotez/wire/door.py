@@ -12,4 +12,4 @@ def shape(model: type[BaseModel], /, **fields: Any) -> Json:
 
     Raises pydantic's ``ValidationError`` when the SDK would not read it back: a fault of ours, never of the client.
     """
-    return model.model_validate(fields).model_dump(mode="json", exclude_unset=True)
+    return model.model_validate(fields).model_dump(mode="json", exclude_unset=True, by_alias=True)

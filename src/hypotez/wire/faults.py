@@ -85,7 +85,8 @@ def _param(loc: Sequence[int | str]) -> str:
 
 
 # pydantic names the branch of a union in the path; the client never wrote it
-_BRANCHES = {"str", "int", "float", "bool", "dict", "list", "constrained-str", "constrained-int", "constrained-float"}
+_BRANCHES = {"str", "int", "float", "bool", "dict", "list", "constrained-str", "constrained-int", "constrained-float",
+             "string_check", "text_similarity", "python", "score_model", "label_model", "multi"}  # fmt: skip
 _GENERIC = ("list[", "dict[", "literal[", "function-", "nullable[", "lax-or-strict[", "json-or-python[")
 
 
