@@ -97,7 +97,7 @@ class LocalBackend:
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         base = await self._base(self._source(model))
-        ids = [base.chat.encode_text(text)[: base.context] or [base.chat.pad_id] for text in texts]
+        ids = await asyncio.to_thread(_encoded, base, texts)  # off the event loop, as in ``chat``
         vectors: list[list[float]] = (await base.runner.call(lambda: base.runner.engine.embed(ids))).tolist()
         return vectors
 
@@ -179,6 +179,12 @@ def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop
     ]
     replies = [Reply(base.chat, i, request.stops, request.tools) for i in range(len(sequences))]
     return Job(sequences, replies, loop, source.adapter)
+
+
+def _encoded(base: Base, texts: Sequence[str]) -> list[list[int]]:
+    """The beginning of each text, as much of it as the model reads at once. What lies far beyond is not looked at."""
+    most = base.context * base.chat.token_bytes.longest
+    return [base.chat.encode_text(text[:most])[: base.context] or [base.chat.pad_id] for text in texts]
 
 
 def _owner(source: Source) -> str:

@@ -8,8 +8,11 @@ from hypotez.engine.guide import Grammars, Guide, format_grammar
 from hypotez.engine.sequence import Sampling
 from hypotez.errors import ContextLengthExceeded, InvalidRequest
 from hypotez.text import Chat
+from hypotez.text.messages import text_of
 
 Json = Mapping[str, Any]
+
+COOLEST = 1e-4  # a temperature below it is zero: in float32 the division would leave no probabilities
 
 # name, lowest, highest, default
 _NUMBERS = [
@@ -43,7 +46,12 @@ def read(body: Json, chat: Chat, grammars: Grammars, context: int) -> ChatReques
         raise InvalidRequest("Missing required parameter: 'messages'.", param="messages")
     _refuse_images(messages)
     tools, forced = _tools(body)
-    prompt = chat.encode(messages, tools or None, options=body.get("chat_template_kwargs"))
+    _refuse_endless(messages, chat, context)
+    options = body.get("chat_template_kwargs")
+    if not isinstance(options, Mapping | None):
+        text = "Invalid type for 'chat_template_kwargs': expected an object."
+        raise InvalidRequest(text, param="chat_template_kwargs")
+    prompt = chat.encode(messages, tools or None, options=options)
     limit = _limit(body, len(prompt), context)
     sampling = _sampling(body, limit)
     count = _integer(body, "n", 1, 128, 1)
@@ -77,6 +85,17 @@ def _refuse_images(messages: Sequence[Json]) -> None:
                 )
 
 
+def _refuse_endless(messages: Sequence[Json], chat: Chat, context: int) -> None:
+    """What is too long whatever its tokens are: to count them in megabytes of text would take seconds."""
+    characters = sum(len(text_of(message)) for message in messages)
+    if characters > context * chat.token_bytes.longest:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {context} tokens. However, your messages have {characters} "
+            "characters, which are more. Please reduce the length of the messages.",
+            param="messages",
+        )
+
+
 def _limit(body: Json, prompt: int, context: int) -> int:
     """Tokens the reply may have: what was asked for, or less where the context ends before."""
     if prompt >= context:
@@ -96,6 +115,8 @@ def _limit(body: Json, prompt: int, context: int) -> int:
 
 def _sampling(body: Json, limit: int) -> Sampling:
     numbers = {name: _number(body, name, low, high, default) for name, low, high, default in _NUMBERS}
+    if numbers["temperature"] < COOLEST:
+        numbers["temperature"] = 0.0
     alternatives = None
     if body.get("logprobs"):
         alternatives = _integer(body, "top_logprobs", 0, 20, 0)

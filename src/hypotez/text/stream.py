@@ -29,6 +29,7 @@ class TokenBytes:
             for i, token in tokenizer.get_added_tokens_decoder().items()
         }
         self._known: dict[int, bytes] = dict(self._added)
+        self.longest = max(map(len, tokenizer.get_vocab(with_added_tokens=True)), default=1)  # characters of a token
 
     def __getitem__(self, token: int) -> bytes:
         found = self._known.get(token)

@@ -78,13 +78,9 @@ class Template:
     ) -> str:
         """The conversation as one string; ``generate`` ends it where the assistant's reply begins."""
         try:
-            return self._compiled.render(
-                **{**self.special, **(options or {})},
-                messages=list(messages),
-                tools=list(tools) if tools else None,
-                documents=None,
-                add_generation_prompt=generate,
-            )
+            # what the conversation is cannot be set by an option of the same name
+            own = {"messages": list(messages), "tools": list(tools) if tools else None, "documents": None}
+            return self._compiled.render({**self.special, **(options or {}), **own, "add_generation_prompt": generate})
         except (jinja2.TemplateError, TypeError) as exc:
             raise InvalidRequest(f"The model's chat template refuses these messages: {exc}", param="messages") from exc
 

@@ -31,6 +31,7 @@ class AssistantCall(Open):
 class Part(Open):
     type: str
     text: str | None = None
+    refusal: str | None = None
 
 
 class Message(Open):
@@ -38,6 +39,7 @@ class Message(Open):
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[AssistantCall] | None = None
+    function_call: FunctionCall | None = None
     tool_call_id: str | None = None
 
 
@@ -51,6 +53,29 @@ class FunctionDefinition(Open):
 class Tool(Open):
     type: Literal["function", "custom"]
     function: FunctionDefinition | None = None
+
+
+class Named(Open):
+    name: str
+
+
+class AllowedTools(Open):
+    mode: Literal["auto", "required"] | None = None
+    tools: list["NamedTool"] | None = None
+
+
+class NamedTool(Open):
+    """A tool that is meant: in OpenAI's older form, its newer one, or the flat one of its Responses API."""
+
+    type: str | None = None
+    name: str | None = None
+    function: Named | None = None
+
+
+class ToolChoice(NamedTool):
+    allowed_tools: AllowedTools | None = None
+    tools: list[NamedTool] | None = None
+    mode: Literal["auto", "required"] | None = None
 
 
 class StreamOptions(Open):
@@ -89,7 +114,9 @@ class CreateChatCompletion(Open):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    tool_choice: str | Json | None = None
+    tool_choice: str | ToolChoice | None = None
+    functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = None  # of before there were tools
+    function_call: str | Named | None = None
     user: str | None = None
 
     @model_validator(mode="after")
@@ -107,6 +134,9 @@ class CreateChatCompletion(Open):
                 "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported. "
                 "'max_tokens' is the older name: keep 'max_completion_tokens'.",
             )
+        for index, tool in enumerate(self.tools or ()):
+            if tool.type == "function" and tool.function is None:
+                _missing(f"tools[{index}].function")
         self._check_tool_choice()
         self._check_messages()
         return self
@@ -118,20 +148,22 @@ class CreateChatCompletion(Open):
                 "tool_choice",
                 f"Invalid value: '{choice[:100]}'. Supported values are: 'none', 'auto', and 'required'.",
             )
-        if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
+        if isinstance(choice, ToolChoice) and choice.function is not None:
             names = {tool.function.name for tool in self.tools or () if tool.function}
-            if choice["function"].get("name") not in names:
-                _refuse("tool_choice", "Tool choice function {name!r} not found in 'tools' parameter.".format(
-                    name=str(choice["function"].get("name"))[:100]
-                ))  # fmt: skip
+            if choice.function.name not in names:
+                name = choice.function.name[:100]
+                _refuse("tool_choice", f"Tool choice function {name!r} not found in 'tools' parameter.")
 
     def _check_messages(self) -> None:
         asked: set[str] = set()  # ids of calls that still need their answer
         for index, message in enumerate(self.messages):
             place = f"messages[{index}]"
+            for number, part in enumerate(message.content if isinstance(message.content, list) else ()):
+                if part.type in ("text", "refusal") and getattr(part, part.type) is None:
+                    _missing(f"{place}.content[{number}].{part.type}")
             if message.role == "tool":
                 if message.tool_call_id is None:
-                    _refuse(f"{place}.tool_call_id", f"Missing required parameter: '{place}.tool_call_id'.")
+                    _missing(f"{place}.tool_call_id")
                 elif message.tool_call_id not in asked:
                     _refuse(
                         f"{place}.role",
@@ -154,6 +186,10 @@ def _answered(asked: set[str], place: str) -> None:
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
             f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(sorted(asked))}",
         )
+
+
+def _missing(param: str) -> None:
+    _refuse(param, f"Missing required parameter: '{param}'.")
 
 
 def _refuse(param: str, message: str) -> None:
