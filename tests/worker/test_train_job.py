@@ -12,7 +12,7 @@ from hypotez.errors import InvalidRequest, StorageError
 from hypotez.store import Document
 
 JOB = Document(
-    1, "ftjob-1", "fine_tuning.job", "default", "", 0, "running", 1, {}, {"hyperparameters": {"full": False}}
+    1, "ftjob-1", "fine_tuning.job", "default", "", 0, "running", 1, "{}", '{"hyperparameters": {"full": false}}'
 )
 
 
@@ -28,7 +28,7 @@ def test_weights_that_cannot_fit_are_refused_before_the_start(tmp_path):
 
 
 def test_training_the_weights_themselves_takes_eight_times_as_much(tmp_path):
-    full = replace(JOB, private={"hyperparameters": {"full": True}})
+    full = replace(JOB, private_text='{"hyperparameters": {"full": true}}')
     folder = weights(tmp_path, 10**6)
     check_memory(JOB, folder)
     check_memory(full, folder)

@@ -18,7 +18,8 @@ from starlette.types import Scope
 
 from hypotez.errors import AuthenticationFailed, NotFound, PermissionDenied
 from hypotez.store import Document, Store
-from hypotez.store.documents import MAIN, Json
+from hypotez.store.document import Json
+from hypotez.store.documents import MAIN
 from hypotez.wire.ids import new_id
 
 KIND = "api_key"

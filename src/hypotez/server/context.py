@@ -9,10 +9,9 @@ def create(body: CreateThing, ctx: Ctx) -> Response:
     return ctx.created(made)
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -23,8 +22,6 @@ from hypotez.server.auth import Caller
 from hypotez.server.once import Once
 from hypotez.server.services import Services
 from hypotez.store import Document, Store
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,6 @@ class Context:
         """The response to a creation; remembers that it was delivered once it is."""
         self.request.scope["hypotez.created"] = document.id
         return answer(document.body)
-
-    async def read(self, reading: Callable[[], T]) -> T:
-        """The result of a small read: on the loop where it waits for nobody, for a thread costs as much as it does."""
-        return reading() if self.store.reads_at_once else await asyncio.to_thread(reading)
 
     def changed(self, kind: str, id: str, fields: Mapping[str, Any], *, parent: str | None = None) -> Document:
         """Merge ``fields`` into an object of this project. Raises ``NotFound``, ``Conflict``."""

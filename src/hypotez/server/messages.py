@@ -9,7 +9,7 @@ from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Ctx
 from hypotez.server.reading import json_router
 from hypotez.server.waiting import when_free
-from hypotez.store import Document
+from hypotez.store import Document, Transaction
 from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import deleted
 from hypotez.wire.thread_requests import CreateMessage, ModifyMetadata
@@ -39,15 +39,12 @@ async def create(thread_id: str, body: CreateMessage, ctx: Ctx) -> Response:
 async def list_all(thread_id: str, query: Annotated[MessageQuery, Query()], ctx: Ctx) -> Response:
     fields = {} if query.run_id is None else {"run_id": query.run_id}
 
-    def reading() -> str:
-        with ctx.store.read() as tx:
-            tx.documents.get(threads.KIND, thread_id, project=ctx.project)
-            page = tx.documents.page_texts(
-                MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"})
-            )
+    def reading(tx: Transaction) -> str:
+        tx.documents.get(threads.KIND, thread_id, project=ctx.project)
+        page = tx.documents.page_texts(MESSAGE, parent=thread_id, fields=fields, **query.model_dump(exclude={"run_id"}))
         return listing_text(*page)
 
-    return answer_text(await ctx.read(reading))
+    return answer_text(await ctx.store.look(reading))
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}")

@@ -9,9 +9,11 @@ with store.read() as tx:
 """
 
 from hypotez.store.blobs import Blobs
-from hypotez.store.documents import Document, Documents, Page
+from hypotez.store.document import Document
+from hypotez.store.documents import Documents, Page
 from hypotez.store.events import Event, Events
-from hypotez.store.store import Store, Transaction
+from hypotez.store.store import Store
+from hypotez.store.transaction import Transaction
 from hypotez.store.work import Work, WorkItem
 
 __all__ = ["Blobs", "Document", "Documents", "Event", "Events", "Page", "Store", "Transaction", "Work", "WorkItem"]

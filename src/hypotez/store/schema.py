@@ -9,6 +9,16 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
+
+class JsonText(sa.types.UserDefinedType[str]):
+    """A column of JSON as text: the store's callers decide when it is parsed."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSON"
+
+
 # BIGINT does not autoincrement in SQLite, INTEGER does
 Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -23,8 +33,8 @@ documents = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("status", sa.String(32)),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
-    sa.Column("private", sa.JSON, nullable=False),
+    sa.Column("body", JsonText, nullable=False),
+    sa.Column("private", JsonText, nullable=False),
     sa.Column("request", sa.String(64)),  # fingerprint of the request that created it, to answer a retry
     sa.Index("documents_by_request", "request", sqlite_where=sa.text("request IS NOT NULL")),
     sa.Index("documents_by_parent", "kind", "parent", "created_at", "seq"),
@@ -39,7 +49,7 @@ events = sa.Table(
     sa.Column("seq", Big, primary_key=True, autoincrement=True),
     sa.Column("stream", sa.String(128), nullable=False),
     sa.Column("type", sa.String(64), nullable=False),
-    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("data", JsonText, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Index("events_by_stream", "stream", "seq"),
     sqlite_autoincrement=True,

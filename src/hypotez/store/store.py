@@ -1,42 +1,42 @@
 """Open the database, begin transactions, tell listeners what was appended. Knows no HTTP and no kinds."""
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from hypotez.errors import StorageError
 from hypotez.store.blobs import Blobs
-from hypotez.store.documents import Documents
-from hypotez.store.events import Events
 from hypotez.store.hub import Hub
-from hypotez.store.schema import dump, migrate
-from hypotez.store.work import Work
+from hypotez.store.prepared import Connection
+from hypotez.store.schema import migrate
+from hypotez.store.together import Together
+from hypotez.store.transaction import Transaction
 
 BUSY_SECONDS = 30  # how long a writer waits for another process before SQLite gives up
 
-
-class Transaction:
-    """One transaction's view of the store."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self.documents = Documents(connection)
-        self.events = Events(connection)
-        self.work = Work(connection)
-        self.connection = connection
+T = TypeVar("T")
 
 
 class Store:
-    """Thread-safe; share one per process. Several processes may open the same database."""
+    """Thread-safe; share one per process. Several processes may open the same database.
+
+    Threads write inside ``with write()`` and read inside ``with read()``; tasks of an event loop await ``commit`` and
+    ``look``, which do the same without keeping the loop.
+    """
 
     def __init__(self, engine: sa.Engine, blobs: Blobs) -> None:
         self._engine = engine
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._failures = (engine.dialect.loaded_dbapi.OperationalError, sa.exc.OperationalError)
         self._writing = threading.Lock()  # waiting here is fair and free; SQLite's own waiting is a sleep loop
+        self._together = Together(self.write)
         self.blobs = blobs
         self.hub = Hub(self._streams_after)
 
@@ -46,55 +46,74 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             engine = _engine(url)
-            store = cls(engine, Blobs(folder / "files"))
-            with store.write() as tx:
-                migrate(tx.connection)
+            with engine.begin() as connection:
+                migrate(connection)
         except (SQLAlchemyError, OSError) as exc:
             raise StorageError(f"Cannot open the database {url!r} in {folder}: {exc}.") from exc
-        return store
+        return cls(engine, Blobs(folder / "files"))
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Commit at the end, roll back on an exception. Raises ``StorageError`` when the disk or database fails."""
         with self._writing:
             try:
-                with self._engine.begin() as connection:
-                    tx = Transaction(connection)
+                with self._borrowed("BEGIN IMMEDIATE") as (tx, commit):
                     yield tx
-            except OperationalError as exc:
-                raise StorageError(f"The database could not be written: {exc.orig}. Is the disk full?") from exc
+                    commit()
+            except self._failures as exc:
+                reason = getattr(exc, "orig", exc)
+                raise StorageError(f"The database could not be written: {reason}. Is the disk full?") from exc
         self.hub.tell(tx.events.appended)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A consistent snapshot; nothing in it may write. Raises ``StorageError``: SQLite's reader needs room, too."""
         try:
-            with self._engine.connect().execution_options(hypotez_read=True) as connection:
-                yield Transaction(connection)
-        except OperationalError as exc:
-            raise StorageError(f"The database could not be read: {exc.orig}. Is the disk full?") from exc
+            with self._borrowed("BEGIN") as (tx, _):
+                yield tx
+        except self._failures as exc:
+            reason = getattr(exc, "orig", exc)
+            raise StorageError(f"The database could not be read: {reason}. Is the disk full?") from exc
 
-    @property
-    def reads_at_once(self) -> bool:
-        """Whether a small read waits for nobody: in SQLite's WAL it does not, so it needs no thread of its own."""
-        return self._engine.dialect.name == "sqlite"
+    async def commit(self, work: Callable[[Transaction], T]) -> T:
+        """The result of ``work``, a small transaction, once it is committed. Shares the commit with other tasks'."""
+        return await self._together.commit(work)
+
+    async def look(self, reading: Callable[[Transaction], T]) -> T:
+        """The result of a small read: on the loop where it waits for nobody, for a thread costs as much as it does."""
+        return self._seen(reading) if self._sqlite else await asyncio.to_thread(self._seen, reading)
+
+    def _seen(self, reading: Callable[[Transaction], T]) -> T:
+        with self.read() as tx:
+            return reading(tx)
+
+    @contextmanager
+    def _borrowed(self, begin: str) -> Iterator[tuple[Transaction, Callable[[], None]]]:
+        """A connection of the pool's with a transaction begun; what is not committed is rolled back."""
+        borrowed = self._engine.raw_connection()
+        try:
+            connection = Connection(borrowed, self._engine.dialect)
+            if self._sqlite:  # elsewhere the driver begins by itself
+                connection.plain(begin)
+            yield Transaction(connection), borrowed.commit
+        finally:
+            borrowed.close()
 
     def _streams_after(self, seq: int | None) -> tuple[int, set[str]]:
         with self.read() as tx:
             return tx.events.streams_after(seq)
 
     def close(self) -> None:
-        """Stop listening and close every connection. Safe to call twice."""
+        """Write what tasks still ask for, stop listening and close every connection. Safe to call twice."""
+        self._together.close()
         self.hub.close()
         self._engine.dispose()
 
 
 def _engine(url: str) -> sa.Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, json_serializer=dump, pool_pre_ping=True)
-    engine = sa.create_engine(
-        url, json_serializer=dump, pool_size=16, max_overflow=64, connect_args={"timeout": BUSY_SECONDS}
-    )
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, pool_size=16, max_overflow=64, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -108,5 +127,4 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get("hypotez_read")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # of a migration: two processes may open a new database at once

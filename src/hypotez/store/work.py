@@ -9,7 +9,44 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from hypotez.store.prepared import Connection, Prepared, inserted
 from hypotez.store.schema import work
+
+KIND = work.c.kind == sa.bindparam("kind")
+TARGET = work.c.target == sa.bindparam("target")
+MINE = sa.and_(work.c.seq == sa.bindparam("at"), work.c.owner == sa.bindparam("mine"))
+
+INSERT = Prepared(inserted(work))
+TAKEN = Prepared(sa.select(work.c.seq).where(KIND, TARGET))
+NEXT = Prepared(
+    sa.select(work)
+    .where(
+        KIND,
+        work.c.due <= sa.bindparam("now"),
+        # heartbeats from the future (the clock was set back) count as silent, or work would wait for hours
+        sa.or_(
+            work.c.owner.is_(None),
+            work.c.heartbeat < sa.bindparam("silent_before"),
+            work.c.heartbeat > sa.bindparam("silent_after"),
+        ),
+    )
+    .order_by(work.c.due, work.c.seq)
+    .limit(1)
+)
+TAKE = Prepared(
+    work.update()
+    .where(
+        work.c.seq == sa.bindparam("at"),
+        work.c.owner.is_not_distinct_from(sa.bindparam("before")),
+        work.c.attempts == sa.bindparam("tried"),
+    )
+    .values({name: sa.bindparam(name) for name in ("owner", "heartbeat", "attempts")})
+)
+BEAT = Prepared(work.update().where(MINE).values(heartbeat=sa.bindparam("heartbeat")))
+FINISH = Prepared(work.delete().where(MINE))
+RELEASE = Prepared(work.update().where(MINE).values(owner=None, heartbeat=None, due=sa.bindparam("due")))
+REMOVE = Prepared(work.delete().where(KIND, TARGET))
+WAITING = Prepared(sa.select(work).where(KIND).order_by(work.c.due, work.c.seq))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +62,14 @@ class WorkItem:
 
 
 class Work:
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def put(self, kind: str, target: str, *, project: str = "default", due: float = 0.0) -> None:
         """Queue ``target``; a second call while it waits or runs does nothing."""
-        row = {"kind": kind, "target": target, "project": project, "due": due, "attempts": 0}
-        taken = sa.select(work.c.seq).where(work.c.kind == kind, work.c.target == target)
-        if self._connection.scalar(taken) is None:
-            self._connection.execute(work.insert().values(row))
+        if self._connection.row(TAKEN, kind=kind, target=target) is None:
+            fresh = {"owner": None, "heartbeat": None, "attempts": 0}
+            self._connection.run(INSERT, kind=kind, target=target, project=project, due=due, **fresh)
 
     def claim(self, kind: str, owner: str, *, silence: float) -> WorkItem | None:
         """Take the oldest due item nobody owns, or whose owner has been silent for ``silence`` seconds.
@@ -41,42 +77,39 @@ class Work:
         Call it inside ``store.write()``: SQLite admits one writer, and the UPDATE's condition decides elsewhere.
         """
         now = time.time()
-        # heartbeats from the future (the clock was set back) count as silent, or work would wait for hours
-        silent = sa.or_(work.c.heartbeat < now - silence, work.c.heartbeat > now + silence)
-        free = sa.or_(work.c.owner.is_(None), silent)
-        query = sa.select(work).where(work.c.kind == kind, work.c.due <= now, free)
-        row = self._connection.execute(query.order_by(work.c.due, work.c.seq).limit(1)).first()
-        return None if row is None else self.take(WorkItem(**row._mapping), owner)
+        row = self._connection.row(NEXT, kind=kind, now=now, silent_before=now - silence, silent_after=now + silence)
+        return None if row is None else self.take(WorkItem(*row), owner)
 
     def take(self, item: WorkItem, owner: str) -> WorkItem | None:
         """Claim the item as it was read, whoever had it; None when somebody else was faster."""
         mine = replace(item, owner=owner, heartbeat=time.time(), attempts=item.attempts + 1)
-        same = (work.c.seq == item.seq, work.c.owner == item.owner, work.c.attempts == item.attempts)
-        values = {"owner": owner, "heartbeat": mine.heartbeat, "attempts": mine.attempts}
-        done = self._connection.execute(work.update().where(*same).values(values))
-        return mine if done.rowcount == 1 else None
+        done = self._connection.run(
+            TAKE,
+            at=item.seq,
+            before=item.owner,
+            tried=item.attempts,
+            owner=owner,
+            heartbeat=mine.heartbeat,
+            attempts=mine.attempts,
+        )
+        return mine if done == 1 else None
 
     def beat(self, item: WorkItem) -> bool:
         """Say that the owner lives. False when the claim was lost: stop at once."""
-        query = work.update().where(work.c.seq == item.seq, work.c.owner == item.owner)
-        return self._connection.execute(query.values(heartbeat=time.time())).rowcount == 1
+        return self._connection.run(BEAT, at=item.seq, mine=item.owner, heartbeat=time.time()) == 1
 
     def finish(self, item: WorkItem) -> bool:
         """Remove the item; False when the claim was lost (then roll back: raise)."""
-        query = work.delete().where(work.c.seq == item.seq, work.c.owner == item.owner)
-        return self._connection.execute(query).rowcount == 1
+        return self._connection.run(FINISH, at=item.seq, mine=item.owner) == 1
 
     def release(self, item: WorkItem, *, due: float = 0.0) -> bool:
         """Give the item back, to be claimed again from ``due`` (unix seconds)."""
-        query = work.update().where(work.c.seq == item.seq, work.c.owner == item.owner)
-        return self._connection.execute(query.values(owner=None, heartbeat=None, due=due)).rowcount == 1
+        return self._connection.run(RELEASE, at=item.seq, mine=item.owner, due=due) == 1
 
     def remove(self, kind: str, target: str) -> bool:
         """Remove whatever its state (a deleted thread's run)."""
-        query = work.delete().where(work.c.kind == kind, work.c.target == target)
-        return self._connection.execute(query).rowcount == 1
+        return self._connection.run(REMOVE, kind=kind, target=target) == 1
 
     def waiting(self, kind: str) -> list[WorkItem]:
         """All items of the kind, owned or not, in the order they will be taken."""
-        query = sa.select(work).where(work.c.kind == kind).order_by(work.c.due, work.c.seq)
-        return [WorkItem(**row._mapping) for row in self._connection.execute(query)]
+        return [WorkItem(*row) for row in self._connection.rows(WAITING, kind=kind)]
