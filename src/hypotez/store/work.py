@@ -14,7 +14,7 @@ from hypotez.store.schema import work
 
 KIND = work.c.kind == sa.bindparam("kind")
 TARGET = work.c.target == sa.bindparam("target")
-MINE = sa.and_(work.c.seq == sa.bindparam("at"), work.c.owner == sa.bindparam("mine"))
+MINE = sa.and_(work.c.seq == sa.bindparam("at"), work.c.owner.is_not_distinct_from(sa.bindparam("mine")))
 
 INSERT = Prepared(inserted(work))
 TAKEN = Prepared(sa.select(work.c.seq).where(KIND, TARGET))
