@@ -69,6 +69,18 @@ def test_metadata_filters_compare_values(store):
     assert ids(store, metadata={"team": "ops"}) == ["y"]
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "ключ", "🦊", "a.b", "$", "]", "", "a'b", '"."', ":name_0", "%s"])
+def test_metadata_filters_take_any_name(store, name):
+    with store.write() as tx:
+        tx.documents.create("run", {"id": "x", "metadata": {name: "да", "b": "c"}})
+        tx.documents.create("run", {"id": "y", "metadata": {"other": "да"}})
+
+    assert ids(store, metadata={name: "да"}) == ["x"]
+    assert ids(store, metadata={name: "да", "b": "c"}) == ["x"]
+    assert ids(store, metadata={name: "нет"}) == []
+    assert ids(store, metadata={f"{name}\0": "да"}) == []
+
+
 def test_another_project_does_not_see_the_document(store):
     make(store, "a", project="p1")
 

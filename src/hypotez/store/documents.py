@@ -203,6 +203,7 @@ class Documents:
                 if at is None:
                     raise InvalidRequest(f"No {kind} found with id '{cursor}' in this list.", param=name)
                 values |= {f"{name}_at": at.created_at, f"{name}_seq": at.seq}
+        values |= {f"name_{number}": name for number, name in enumerate(metadata)}
         values |= {f"metadata_{number}": value for number, value in enumerate(metadata.values())}
         values |= {f"field_{number}": value for number, value in enumerate(fields.values())}
         # `before` alone means the page that ends just before it: read backwards, then turn round
@@ -214,7 +215,7 @@ class Documents:
             after=None if after is None else "later" if forward else "earlier",
             before=None if before is None else "earlier" if forward else "later",
             ascending=forward != backwards,
-            metadata=tuple(metadata),
+            metadata=len(metadata),
             fields=tuple(fields),
         )
         rows = self._connection.rows(query, **values)
