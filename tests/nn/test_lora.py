@@ -12,6 +12,7 @@ from hypotez.nn.attention import Packed
 from hypotez.nn.linear import Linear
 from hypotez.nn.load import load, save
 from hypotez.nn.lora import ALL_LINEAR, attach, initialise, loras, merge
+from hypotez.nn.rows import Rows, seated
 
 QV = ("q_proj", "v_proj")
 
@@ -59,6 +60,28 @@ def test_rows_of_one_batch_use_their_own_adapters(decoder, batch, targets):
     torch.testing.assert_close(mixed, alone)
 
 
+def test_seats_follow_whoever_joins_leaves_and_is_trained_anew(decoder, batch):
+    attach(decoder, 4, slots=6)
+    for slot in range(6):
+        fill(decoder, slot, r=4, seed=slot)
+    passes = [[0, 1, 2, 3], [0, 1, 2, 5], [4, 1, -1, 5], [5, 5, 4, 4], [2, 2, 2, 3], [0, 1, 2, 3]]
+
+    for step, slots in enumerate(passes):
+        if step == 4:
+            fill(decoder, 2, r=3, seed=9)
+        alone = torch.cat([run(decoder, [s], slot) for s, slot in zip(batch, slots, strict=True)])
+        torch.testing.assert_close(run(decoder, batch, slots), alone)
+
+
+def test_an_adapter_keeps_its_seat_and_empty_seats_are_few():
+    assert seated({3, 7}, ()) == (3, 7)
+    assert seated({3, 7, 9}, (7, 3)) == (7, 3, 9)
+    assert seated({7, 9}, (7, 3)) == (7, 9)
+    assert seated({7}, (3, 7)) == (3, 7)
+    assert seated({7}, (7, 3)) == (7,)
+    assert seated({7}, (1, 2, 3, 7)) == (7,)
+
+
 def test_merged_weights_answer_as_the_adapter_does(decoder, batch):
     attach(decoder, 4, slots=2)
     fill(decoder, 1, r=4)
@@ -97,8 +120,6 @@ def test_gradients_are_those_of_the_formula(bias):
         return F.linear(x, weight, linear.bias) + delta
 
     x = torch.randn(4, 6, dtype=torch.double, requires_grad=True)
-    from hypotez.nn.lora import Rows
-
     ours = linear(x, Rows(0))
     theirs = by_hand(x, linear.weight, lora.a[0], lora.b[0][0], lora.b[1][0])
     upstream = torch.randn_like(ours)

@@ -6,7 +6,7 @@ whom, and where keys and values are kept, is the business of the ``Attend`` it i
 """
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.fused import rms_norm, split_rotated, swiglu
 from hypotez.nn.linear import Linear
-from hypotez.nn.lora import Rows
 from hypotez.nn.rope import Rope, rotate
+from hypotez.nn.rows import Rows
+
+if TYPE_CHECKING:
+    from hypotez.nn.packed import Product
 
 
 class Attend(Protocol):
@@ -40,9 +43,11 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = Norm(config)
         self.lm_head = None if config.tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.head: Product | None = None  # the logits' weight, once ``packed.pack`` has laid it out for serving
         self._embedding_scale = math.sqrt(config.hidden_size) if config.traits.gemma else None
         self._rope = Rope(config, config.rope_theta, config.rope_scaling)
         self._local_rope = Rope(config, config.local_rope_theta, None) if config.local_rope_theta else None
+        self._seats: tuple[int, ...] = ()  # of the adapters in the last pass
         self.reset()
 
     @torch.no_grad()
@@ -71,7 +76,8 @@ class Decoder(nn.Module):
             x = x * torch.tensor(self._embedding_scale, dtype=x.dtype)
         angles = self._rope(positions, x.dtype)
         local = self._local_rope(positions, x.dtype) if self._local_rope is not None else angles
-        rows = Rows.of(slots, x.dtype)
+        rows = Rows.of(slots, x.dtype, self._seats)
+        self._seats = rows.seats if rows is not None else ()
         for layer, block in enumerate(self.layers):
             x = block(x, local if self.config.windows[layer] else angles, attend, rows)
         out: Tensor = self.norm(x)
@@ -79,8 +85,10 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden (N, D) -> (N, V). Call it with the rows that are needed: the vocabulary is wide."""
-        head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        logits = F.linear(hidden, head)
+        if self.head is not None:
+            logits = self.head(hidden, None, None)
+        else:
+            logits = F.linear(hidden, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
         if (cap := self.config.logit_softcap) is not None:
             logits = torch.tanh(logits / cap) * cap
         return logits
@@ -108,12 +116,11 @@ class Block(nn.Module):
         self.post_feedforward_layernorm = Norm(config) if gemma else None
 
     def forward(self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None) -> Tensor:
-        attended = self.attention(self.input_layernorm(x), angles, attend, rows)
         if self.pre_feedforward_layernorm is None or self.post_feedforward_layernorm is None:
-            x = x + attended
-            out: Tensor = x + self.mlp(self.post_attention_layernorm(x), rows)
+            x = self.attention(self.input_layernorm(x), angles, attend, rows, x)
+            out: Tensor = self.mlp(self.post_attention_layernorm(x), rows, x)
         else:
-            x = x + self.post_attention_layernorm(attended)
+            x = x + self.post_attention_layernorm(self.attention(self.input_layernorm(x), angles, attend, rows))
             out = x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x), rows))
         return out
 
@@ -136,7 +143,9 @@ class Attention(nn.Module):
         # ``attend`` divides by sqrt(head_dim); a family with another scale gets the difference here
         self.rescale = math.sqrt(config.head_dim / config.query_scale) if config.query_scale else 1.0
 
-    def forward(self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None) -> Tensor:
+    def forward(
+        self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None, residual: Tensor | None = None
+    ) -> Tensor:
         h, kv = self.heads, self.kv_heads
         qkv = self.qkv_proj(x, rows).view(-1, h + 2 * kv, self.head_dim)
         if self.q_norm is None and self.rotated:
@@ -149,7 +158,7 @@ class Attention(nn.Module):
                 q, k = rotate(q, *angles), rotate(k, *angles)
         if self.rescale != 1.0:
             q = q * self.rescale
-        out: Tensor = self.o_proj(attend(self.layer, q, k, v).reshape(-1, h * self.head_dim), rows)
+        out: Tensor = self.o_proj(attend(self.layer, q, k, v).reshape(-1, h * self.head_dim), rows, residual)
         return out
 
 
@@ -166,14 +175,14 @@ class Mlp(nn.Module):
         self.down_proj = Linear(inner, [("mlp.down_proj", config.hidden_size)], config.mlp_bias)
         self.silu = config.activation == "silu"
 
-    def forward(self, x: Tensor, rows: Rows | None) -> Tensor:
+    def forward(self, x: Tensor, rows: Rows | None, residual: Tensor | None = None) -> Tensor:
         gate_up = self.gate_up_proj(x, rows)
         if self.silu:
             inner = swiglu(gate_up)
         else:
             gate, up = gate_up.chunk(2, dim=-1)
             inner = F.gelu(gate, approximate="tanh") * up
-        out: Tensor = self.down_proj(inner, rows)
+        out: Tensor = self.down_proj(inner, rows, residual)
         return out
 
 

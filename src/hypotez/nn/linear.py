@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from hypotez.nn.lora import Lora, Rows
+    from hypotez.nn.lora import Lora
+    from hypotez.nn.packed import Product
+    from hypotez.nn.rows import Rows
 
 
 class Linear(nn.Module):
@@ -24,13 +26,23 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(self.outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(self.outputs)) if bias else None
         self.lora: Lora | None = None
+        self.product: Product | None = None  # once ``packed.pack`` has laid the weight out for serving
 
-    def forward(self, x: Tensor, rows: "Rows | None" = None) -> Tensor:
-        """x (T, inputs) -> (T, outputs)."""
-        if self.lora is None or rows is None:
-            return F.linear(x, self.weight, self.bias)
-        out: Tensor = self.lora(x, self.weight, self.bias, rows)
+    def forward(self, x: Tensor, rows: "Rows | None" = None, residual: Tensor | None = None) -> Tensor:
+        """x (T, inputs) -> (T, outputs), with ``residual`` (T, outputs) added."""
+        if self.lora is not None and rows is not None and rows.slot is not None and torch.is_grad_enabled():
+            trained: Tensor = self.lora(x, self.weight, self.bias, rows)
+            return trained if residual is None else residual + trained
+        out = self._multiply(x, residual)
+        if self.lora is not None and rows is not None:
+            self.lora.add(out, x, rows)
         return out
+
+    def _multiply(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        if self.product is not None:
+            return self.product(x, self.bias, residual)
+        out = F.linear(x, self.weight, self.bias)
+        return out if residual is None else residual + out
 
     def extra_repr(self) -> str:
         return f"{self.inputs} -> {', '.join(f'{name} {size}' for name, size in self.parts)}"

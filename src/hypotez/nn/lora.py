@@ -1,15 +1,14 @@
 """LoRA (Hu et al. 2021) beside the wide matmuls: many adapters in slots, picked by row.
 
 A slot is a place for one adapter. When all rows of a call use one slot, it costs two thin matmuls on top of the wide
-one; when they differ, the adapters in use are laid side by side as one wider rank and a mask keeps each row to its
-own. Adapters may be kept in another dtype than the weights (float32 masters while training); only the thin matrices
-are converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
+one; when they differ, the adapters in use are copied side by side into seats (``rows.py``) as one wider rank, and a
+mask keeps each row to its own. Adapters may be kept in another dtype than the weights (float32 masters while training);
+only the thin matrices are converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,28 +16,9 @@ from torch import Tensor, nn
 
 from hypotez.errors import InvalidRequest
 from hypotez.nn.linear import Linear
+from hypotez.nn.rows import Rows
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj")
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Which slot each row of one forward pass uses, worked out once for all layers."""
-
-    slot: int | None  # the one slot that every row uses, else None and:
-    active: Tensor | None = None  # (S,) the slots in use
-    member: Tensor | None = None  # (T, S), 1 where the row uses that slot
-
-    @classmethod
-    def of(cls, slots: Tensor | int | None, dtype: torch.dtype) -> Self | None:
-        """None where no row uses an adapter."""
-        if slots is None or isinstance(slots, int):
-            return None if slots is None or slots < 0 else cls(slots)
-        used = torch.unique(slots)
-        active = used[used >= 0]
-        if len(used) == 1:
-            return cls(int(used)) if len(active) else None
-        return cls(None, active, (slots[:, None] == active).to(dtype))
 
 
 class Lora(nn.Module):
@@ -54,15 +34,18 @@ class Lora(nn.Module):
         )
         self.scale = [1.0] * slots
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
-        self._scales = torch.ones(slots, device=linear.weight.device)
+        self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
+        self._seats_a = self.a.new_empty(0)  # (seats, P * r, inputs)
+        self._seats_b: list[Tensor] = []  # of each part (seats, r, outputs), scaled
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
+        """Also tells that the slot's matrices are others now."""
         self.scale[slot], self.rank[slot] = scale, rank
-        self._scales[slot] = scale
+        self._seated = [-1 if seated == slot else seated for seated in self._seated]
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows) -> Tensor:
-        if rows.slot is None:
-            return self._mixed(x, weight, bias, rows)
+        """For training: all rows use one slot."""
+        assert rows.slot is not None
         s = rows.slot
         spans = [(start, stop) for _, start, stop in self.parts]
         out: Tensor = _OneSlot.apply(  # type: ignore[no-untyped-call]
@@ -70,18 +53,39 @@ class Lora(nn.Module):
         )
         return out
 
-    def _mixed(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows) -> Tensor:
-        """S adapters as one of rank S * r. For serving: it has a gradient, but nothing trains mixed rows."""
-        assert rows.active is not None
-        assert rows.member is not None
-        y = F.linear(x, weight, bias)
-        count, keep = len(rows.active), rows.member * self._scales[rows.active].to(x.dtype)
-        a = self.a[rows.active].to(x.dtype).flatten(0, 1)  # (S * P * r, inputs)
-        z = F.linear(x, a).view(len(x), count, len(self.parts), self.r) * keep[:, :, None, None]
-        for p, (_, start, stop) in enumerate(self.parts):
-            b = self.b[p][rows.active].to(x.dtype).transpose(1, 2).flatten(0, 1)  # (S * r, outputs)
-            y[:, start:stop].addmm_(z[:, :, p].flatten(1), b)
-        return y
+    @torch.no_grad()
+    def add(self, y: Tensor, x: Tensor, rows: Rows) -> None:
+        """Add what the rows' adapters say about x (T, inputs) to y (T, outputs), in place and without a gradient."""
+        assert not y.requires_grad, "a gradient is for rows of one slot"
+        if rows.slot is not None:
+            s = rows.slot
+            z = F.linear(x, self.a[s].to(x.dtype))
+            for (_, start, stop), thin, b in zip(self.parts, z.chunk(len(self.parts), 1), self.b, strict=True):
+                y[:, start:stop].addmm_(thin, b[s].t().to(x.dtype), alpha=self.scale[s])
+            return
+        assert rows.keep is not None
+        if tuple(self._seated[: len(rows.seats)]) != rows.seats or self._seats_a.dtype != x.dtype:
+            self._seat(rows.seats, x.dtype)
+        count = len(rows.seats)
+        z = F.linear(x, self._seats_a[:count].flatten(0, 1)).view(len(x), count, len(self.parts), self.r)
+        z *= rows.keep[:, :, None, None]
+        for p, ((_, start, stop), b) in enumerate(zip(self.parts, self._seats_b, strict=True)):
+            y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[:count].flatten(0, 1))
+
+    def _seat(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
+        """Copy the slots that are not in their seats yet."""
+        if len(seats) > len(self._seats_a) or self._seats_a.dtype != dtype:
+            room = min(2 * len(seats), self.slots)
+            self._seated = []
+            self._seats_a = self.a.new_empty((room, *self.a.shape[1:]), dtype=dtype)
+            self._seats_b = [b.new_empty((room, self.r, b.shape[1]), dtype=dtype) for b in self.b]
+        self._seated += [-1] * (len(seats) - len(self._seated))
+        for seat, slot in enumerate(seats):
+            if self._seated[seat] != slot:
+                self._seated[seat] = slot
+                self._seats_a[seat] = self.a[slot]
+                for place, b in zip(self._seats_b, self.b, strict=True):
+                    place[seat] = b[slot].t() * self.scale[slot]
 
 
 class _OneSlot(torch.autograd.Function):
@@ -201,11 +205,18 @@ def detach(decoder: nn.Module) -> None:
 
 @torch.no_grad()
 def merge(decoder: nn.Module, slot: int) -> None:
-    """Add the slot's adapter to the weights for good, and empty the slot. Rounds to the weights' dtype."""
+    """Add the slot's adapter to the weights for good, and empty the slot. Rounds to the weights' dtype, once."""
     for linear in linears(decoder):
-        if (lora := linear.lora) is None:
-            continue
+        if linear.lora is not None:
+            linear.weight.copy_(merged(linear, slot))
+            clear(linear.lora, slot)
+
+
+def merged(linear: Linear, slot: int) -> Tensor:
+    """The weight with the slot's adapter added, (outputs, inputs) in float32; the layer stays as it is."""
+    weight = linear.weight.detach().to(torch.float32, copy=True)
+    if (lora := linear.lora) is not None:
         for p, (_, start, stop) in enumerate(lora.parts):
-            a, b = lora.a[slot, p * lora.r : (p + 1) * lora.r].float(), lora.b[p][slot].float()
-            linear.weight[start:stop] += (b @ a * lora.scale[slot]).to(linear.weight.dtype)
-        clear(lora, slot)
+            a, b = lora.a[slot, p * lora.r : (p + 1) * lora.r].detach(), lora.b[p][slot].detach()
+            weight[start:stop].addmm_(b.float(), a.float(), alpha=lora.scale[slot])
+    return weight
