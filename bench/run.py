@@ -1,8 +1,8 @@
 """Measure: run every script of this folder, one after another, and write their tables into docs/performance.md.
 
-    python bench/run.py [NAME ...]
+    python bench/run.py [NAME ...] [-- OPTION ...]
 
-A script prints Markdown on standard output and whatever it likes on standard error. Its output replaces the part
+What follows `--` is given to every script that is named. A script prints Markdown on standard output and whatever it likes on standard error. Its output replaces the part
 ``<!-- measured: NAME -->`` of the page, where there is one, and is printed in any case.
 """
 
@@ -22,11 +22,14 @@ def measured(page: str, name: str, text: str) -> str:
 
 
 def main() -> int:
-    names = sys.argv[1:] or sorted(p.stem for p in BENCH.glob("*.py") if p.stem != "run" and p.stem[0] != "_")
+    given = sys.argv[1:]
+    cut = given.index("--") if "--" in given else len(given)
+    options = given[cut + 1 :]
+    names = given[:cut] or sorted(p.stem for p in BENCH.glob("*.py") if p.stem != "run" and p.stem[0] != "_")
     failed = []
     for name in names:
         print(f"== {name}", file=sys.stderr)
-        done = subprocess.run([sys.executable, str(BENCH / f"{name}.py")], stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([sys.executable, str(BENCH / f"{name}.py"), *options], stdout=subprocess.PIPE, text=True)
         print(done.stdout)
         if done.returncode:
             failed.append(name)
