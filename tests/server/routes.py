@@ -1,4 +1,7 @@
-"""Every route of the Assistants API with a body that is right but for its ids. For tests that try them all."""
+"""Every route under /v1 with a body that is right but for its ids. For tests that try them all.
+
+A route that the application has and this list has not fails ``test_isolation.py``: write it down here, with a body.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -10,6 +13,7 @@ class Route:
     method: str
     path: str
     body: dict[str, Any] = field(default_factory=dict)
+    form: bool = False  # an upload: its body is multipart, not JSON
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -20,6 +24,14 @@ class Route:
 
 MESSAGE = {"role": "user", "content": "hello"}
 THREAD, RUN = "/threads/{thread_id}", "/threads/{thread_id}/runs/{run_id}"
+JOB, PERMISSIONS = "/fine_tuning/jobs/{job_id}", "/fine_tuning/checkpoints/{checkpoint}/permissions"
+GRADER = {
+    "type": "string_check",
+    "name": "same",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "a",
+}
 
 ROUTES = [
     Route("POST", "/assistants", {"model": "scripted"}),
@@ -47,6 +59,29 @@ ROUTES = [
     Route("POST", f"{RUN}/submit_tool_outputs", {"tool_outputs": [{"tool_call_id": "c", "output": "x"}]}),
     Route("GET", f"{RUN}/steps"),
     Route("GET", f"{RUN}/steps/{{step_id}}"),
+    Route("POST", "/chat/completions", {"model": "scripted", "messages": [MESSAGE]}),
+    Route("POST", "/embeddings", {"model": "scripted", "input": "hello"}),
+    Route("GET", "/models"),
+    Route("GET", "/models/{model}"),
+    Route("DELETE", "/models/{model}"),
+    Route("POST", "/files", {"purpose": "assistants"}, form=True),
+    Route("GET", "/files"),
+    Route("GET", "/files/{file_id}"),
+    Route("GET", "/files/{file_id}/content"),
+    Route("DELETE", "/files/{file_id}"),
+    Route("POST", "/fine_tuning/jobs", {"model": "scripted", "training_file": "{file_id}"}),
+    Route("GET", "/fine_tuning/jobs"),
+    Route("GET", JOB),
+    Route("POST", f"{JOB}/cancel"),
+    Route("POST", f"{JOB}/pause"),
+    Route("POST", f"{JOB}/resume"),
+    Route("GET", f"{JOB}/events"),
+    Route("GET", f"{JOB}/checkpoints"),
+    Route("POST", PERMISSIONS, {"project_ids": ["third"]}),
+    Route("GET", PERMISSIONS),
+    Route("DELETE", f"{PERMISSIONS}/{{permission_id}}"),
+    Route("POST", "/fine_tuning/alpha/graders/validate", {"grader": GRADER}),
+    Route("POST", "/fine_tuning/alpha/graders/run", {"grader": GRADER, "model_sample": "a"}),
 ]
 
 

@@ -3,21 +3,22 @@
 import copy
 import json
 import os
+from typing import get_args
 
 import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.assistants import assistants_server
-from tests.server.routes import ROUTES, fill
-
-from hypotez.testing import ScriptedBackend
+from pydantic import BaseModel
+from tests.server.routes import ROUTES, Route, fill
+from tests.server.whole import served, whole_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # OpenAI marked the SDK's calls so
 
-EXAMPLES = int(os.environ.get("HYPOTEZ_HOSTILE_EXAMPLES", "30"))  # generated cases per route
-POSTS = [route for route in ROUTES if route.method == "POST"]
+EXAMPLES = int(os.environ.get("HYPOTEZ_HOSTILE_EXAMPLES", "15"))  # generated cases per route
+POSTS = [route for route in ROUTES if route.method == "POST" and not route.form]
 LISTS = [route for route in ROUTES if route.method == "GET" and route.path.endswith(("s", "stream"))]
+MEGABYTES = b"x" * 10_000_000
 
 SCALARS = (
     st.none()
@@ -38,31 +39,26 @@ FIELDS = [
     "messages", "role", "content", "attachments", "assistant_id", "thread", "additional_messages", "tool_choice",
     "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "parallel_tool_calls", "stream",
     "tool_outputs", "reasoning_effort", "additional_instructions", "type", "function", "parameters",
+    "training_file", "validation_file", "hyperparameters", "method", "suffix", "seed", "integrations", "project_ids",
+    "grader", "model_sample", "item", "input", "dimensions", "encoding_format", "stop", "n", "logit_bias", "logprobs",
+    "top_logprobs", "stream_options", "max_tokens", "functions", "function_call", "user", "source", "calculate_output",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """A server with one of everything, and a client that keeps its connection."""
-    with assistants_server(tmp_path_factory.mktemp("home"), ScriptedBackend(lambda body: "ok")) as server:
-        beta = server.running.client.beta
-        assistant = beta.assistants.create(model="scripted")
-        thread = beta.threads.create(messages=[{"role": "user", "content": "hi"}])
-        run = beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
-        ids = {
-            "assistant_id": assistant.id,
-            "thread_id": thread.id,
-            "run_id": run.id,
-            "message_id": beta.threads.messages.list(thread.id).data[0].id,
-            "step_id": beta.threads.runs.steps.list(run.id, thread_id=thread.id).data[0].id,
-        }
-        with httpx2.Client(base_url=server.base_url, timeout=60) as http:
-            yield http, ids
+    with (
+        whole_server(tmp_path_factory.mktemp("home")) as whole,
+        httpx2.Client(base_url=whole.base_url, timeout=60) as http,
+    ):
+        yield http, whole.ids
 
 
 def is_well_answered(response: httpx2.Response) -> None:
     assert response.status_code < 500, response.text[:2000]
     if response.status_code >= 400:
+        assert set(response.json()) == {"error"}
         error = response.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
@@ -135,8 +131,15 @@ def test_any_json_at_all_is_answered(scene, route):
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
         b'{"model": "scripted", "metadata": {"a": NaN}}',
         b'{"model": "scripted", "temperature": 1e999}',
-        b'{"model": "scripted", "instructions": "' + b"x" * 10_000_000 + b'"}',
-        b'{"role": "user", "content": "' + b"y" * 10_000_000 + b'"}',
+        b'{"model": "a", "model": "b", "model": 5}',
+        b'{"model": "\\ud83d"}',
+        b'{"\\u0000": "\\u0000", "model": "\\u0000"}',
+        b'{"model": ' + b"9" * 10_000 + b"}",
+        b'{"model": -1e400}',
+        b'\xef\xbb\xbf{"model": "scripted"}',
+        '{"model": "scripted"}'.encode("utf-16"),
+        b'{"model": "\xc0\xaf"}',
+        MEGABYTES,
         b'{"model": "scripted", "tools": [{"type": "function", "function": {"name": "f", "parameters": '
         + b'{"a":' * 150
         + b"1"
@@ -147,12 +150,55 @@ def test_any_json_at_all_is_answered(scene, route):
     ],
     ids=lambda raw: f"{raw[:24]!r}-{len(raw)}",
 )
-@pytest.mark.parametrize("route", [POSTS[0], POSTS[2], POSTS[5]], ids=str)
+@pytest.mark.parametrize("route", POSTS, ids=str)
 def test_broken_endless_and_deep_bodies_are_answered(scene, route, raw):
     http, ids = scene
     path, _ = fill(route, ids)
 
     send(http, "POST", path, raw)
+
+
+def fields_of(route: Route) -> dict[str, bool]:
+    """Names in the right body and all others of the route's request model, and whether text may stand there."""
+    models = [
+        part
+        for one in served()
+        if (one.path.replace(":path", ""), {route.method}) == (route.path, one.methods)
+        for body in one.dependant.body_params
+        for part in (body.field_info.annotation, *get_args(body.field_info.annotation))
+        if isinstance(part, type) and issubclass(part, BaseModel)
+    ]
+    described = {name: "str" in str(field.annotation) for model in models for name, field in model.model_fields.items()}
+    return {**dict.fromkeys(route.body, True), "metadata": True, **described}
+
+
+@pytest.mark.parametrize("route", POSTS, ids=str)
+def test_ten_megabytes_and_endless_brackets_in_every_field_are_answered(scene, route):
+    http, ids = scene
+    path, body = fill(route, ids)
+
+    for name, text in fields_of(route).items():
+        head = json.dumps({key: value for key, value in (body or {}).items() if key != name})[:-1].encode()
+        head += (b", " if len(head) > 1 else b"") + json.dumps(name).encode() + b": "
+        string = b'"' + MEGABYTES[: None if text else 1000] + b'"'
+        for value in (string, b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000):
+            send(http, "POST", path, head + value + b"}")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=x", "",
+     "application/json; charset=utf-16", "application/json; charset=nonsense", "application/json;;;", "a/b/c", "json"],
+)  # fmt: skip
+@pytest.mark.parametrize("route", [*POSTS, *(route for route in ROUTES if route.form)], ids=str)
+def test_any_content_type_is_answered(scene, route, kind):
+    http, ids = scene
+    path, body = fill(route, ids)
+
+    response = http.post(path, content=json.dumps(body).encode(), headers={"content-type": kind})
+
+    assert response.status_code == 400 or not body or "application/json" in kind
+    is_well_answered(response)
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
@@ -168,9 +214,8 @@ def test_odd_queries_are_answered(scene, route, query):
     send(http, "GET", f"{path}?{query}", b"")
 
 
-@pytest.mark.parametrize(
-    "id", ["%00", "..%2F..%2Fetc", "x" * 3000, "%F0%9F%A6%8A", "%ff", "'; DROP TABLE documents;--"]
-)
+@pytest.mark.parametrize("id", ["%00", "..%2F..%2Fetc", "%2e%2e", "..%5c..%5cetc", "x" * 3000, "%F0%9F%A6%8A", "%ff",
+                                "'; DROP TABLE documents;--", "{thread_id}", "%0d%0ax: y"])  # fmt: skip
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route.path], ids=str)
 def test_odd_ids_are_not_found(scene, route, id):
     http, ids = scene
@@ -183,3 +228,79 @@ def test_odd_ids_are_not_found(scene, route, id):
 
     assert response.status_code == 404
     is_well_answered(response)
+
+
+@pytest.mark.parametrize("key", ["%00", "a%22b", "%5c", "", "]", "%F0%9F%A6%8A", "%ff", "x" * 3000, "a.b", "$"])
+def test_odd_names_of_metadata_find_nothing(scene, key):
+    http, _ = scene
+
+    response = http.get(f"/fine_tuning/jobs?metadata[{key}]=x")
+
+    assert (response.status_code, response.json()["data"]) == (200, [])
+
+
+@pytest.mark.parametrize("key", ['a"b', "a\\b", "ключ", "🦊", "a.b", "$", "]", "", "a'b", '"."'])
+def test_every_name_of_metadata_can_be_asked_for(scene, key):
+    http, ids = scene
+    body = {"model": "scripted", "training_file": ids["file_id"], "metadata": {key: "да"}}
+    made = http.post("/fine_tuning/jobs", json=body).json()
+
+    found = http.get("/fine_tuning/jobs", params={f"metadata[{key}]": "да"}).json()["data"]
+
+    assert [job["id"] for job in found] == [made["id"]]
+
+
+PART = b'--B\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+PURPOSE = PART % (b"purpose", b"", b"assistants")
+
+
+def uploaded(name: bytes, content: bytes = b"hi", more: bytes = b"") -> bytes:
+    return PURPOSE + more + PART % (b"file", b'; filename="%s"' % name, content) + b"--B--\r\n"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "idna", "undefined", "base64", "unicode_escape", "x" * 500])
+@pytest.mark.parametrize(
+    "name",
+    [b"../../etc/passwd", b"..\\..\\x", b"\\ud83d.txt", b"\xff\x00", b"", b"a" * 3000, b".", b"..", b"/", b"a\tb"],
+)
+def test_odd_names_and_charsets_of_uploads_are_answered(scene, name, charset):
+    http, _ = scene
+    headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
+
+    response = http.post("/files", content=uploaded(name), headers=headers)
+
+    is_well_answered(response)
+    if response.status_code == 200:
+        kept = response.json()["filename"]
+        assert "/" not in kept
+        assert 0 < len(kept) <= 255
+        content = http.get(f"/files/{response.json()['id']}/content")
+        assert (content.status_code, content.content) == (200, b"hi")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--B",
+        PURPOSE,
+        uploaded(b"a")[:-10],
+        b"\xff" * 1000,
+        PART % (b"file", b"", b"text") + PURPOSE + b"--B--\r\n",
+        b"".join(PART % (b"p%d" % n, b"", b"x") for n in range(1500)) + b"--B--\r\n",
+        uploaded(b"a", more=PART % (b"expires_after[seconds]", b"", b"9" * 6000)),
+        uploaded(b"a", more=PART % (b"expires_after[anchor]", b"", b"\x00")),
+        uploaded(b"a", more=PART % (b"purpose", b"", MEGABYTES[:2_000_000])),
+        uploaded(b"a" * 100_000),
+        uploaded(b"a", more=b"--B\r\nContent-Disposition: " + b"x" * 100_000 + b"\r\n\r\nx\r\n"),
+    ],
+    ids=lambda body: f"{body[:24]!r}-{len(body)}",
+)
+def test_broken_uploads_are_refused_as_uploads(scene, body):
+    http, _ = scene
+
+    response = http.post("/files", content=body, headers={"content-type": "multipart/form-data; boundary=B"})
+
+    assert response.status_code == 400
+    is_well_answered(response)
+    assert "JSON" not in response.json()["error"]["message"]

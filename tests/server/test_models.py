@@ -71,6 +71,11 @@ def test_a_base_model_cannot_be_deleted(server):
         server.client.models.delete("scripted")
 
 
+def test_a_model_that_nobody_knows_cannot_be_deleted_either(server):
+    with pytest.raises(openai.NotFoundError):
+        server.client.models.delete("nobody/knows-it")
+
+
 def test_a_tuned_model_is_its_projects(server, tmp_path):
     add_tuned(server, tmp_path, project="theirs")
     key, _ = create_key(server.store, "mine", project="mine")

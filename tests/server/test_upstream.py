@@ -1,5 +1,7 @@
 """A hypotez server in front of another: what is forwarded, what comes back, what never leaks."""
 
+from urllib.parse import unquote
+
 import httpx2
 import openai
 import pytest
@@ -119,3 +121,22 @@ def test_addresses_keep_their_query(tmp_path, url, expected):
 
     assert asked[0][0] == expected
     assert (asked[0][1] is not None) == ("azure" in url)
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt-\r\nx-evil: 1", "gpt-\x00", "gpt-модель", "gpt-🦊", "gpt-a b", "gpt-" + "x" * 100_000]
+)
+@pytest.mark.parametrize("path", ["chat/completions", "chat/completions streamed", "embeddings"])
+def test_a_models_name_cannot_break_the_answers_headers(tmp_path, name, path):
+    backend = ScriptedBackend(models=["gpt-5"])
+    body = {"model": name, "messages": HELLO, "input": "a", "stream": "streamed" in path}
+    if path == "embeddings":
+        del body["messages"], body["stream"]
+
+    with serve_for_test(tmp_path, routers=ROUTERS, upstreams=[Served(backend, ["gpt-*"])]) as server:
+        response = httpx2.post(f"{server.base_url}/{path.split()[0]}", json=body)
+
+    assert response.status_code == (400 if len(name) > 256 else 200)
+    assert "x-evil" not in response.headers
+    if response.status_code == 200:
+        assert unquote(response.headers["x-hypotez-model"]) == name

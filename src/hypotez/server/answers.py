@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -16,3 +17,8 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def answer_text(text: str) -> Response:
     """JSON text that is written already, in ASCII."""
     return Response(text.encode("ascii"), media_type="application/json")
+
+
+def served_by(model: str) -> dict[str, str]:
+    """The header that names the model. A name outside of ASCII is percent-encoded, for headers are ASCII."""
+    return {"x-hypotez-model": quote(model, safe="/:@ !$&'()*+,;=~", errors="replace")}

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from hypotez.errors import HypotezError, ServerError
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, served_by
 from hypotez.server.context import Ctx
 from hypotez.server.disconnect import while_connected
 from hypotez.server.reading import json_router
@@ -42,7 +42,7 @@ async def _plain(route: Route, sent: Json, head: Json) -> Response:
     async with aclosing(_chunks(route, sent)) as chunks:
         async for chunk in chunks:
             gathered.add(chunk)
-    return answer(gathered.completion(head), headers={"x-hypotez-model": route.model})
+    return answer(gathered.completion(head), headers=served_by(route.model))
 
 
 async def _streamed(route: Route, sent: Json, head: Json, ctx: Ctx) -> Response:
@@ -57,7 +57,7 @@ async def _streamed(route: Route, sent: Json, head: Json, ctx: Ctx) -> Response:
         raise
     asked = bool((sent.get("stream_options") or {}).get("include_usage"))
     lines = _lines(first, chunks, {**head, "object": "chat.completion.chunk"}, asked)
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", "x-hypotez-model": route.model}
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **served_by(route.model)}
     return StreamingResponse(lines, headers=headers, media_type="text/event-stream")
 
 

@@ -10,11 +10,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hypotez.errors import InvalidRequest
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer, served_by
 from hypotez.server.context import Ctx
 from hypotez.server.disconnect import while_connected
 from hypotez.server.reading import json_router
-from hypotez.wire.bodies import Body
+from hypotez.wire.bodies import Body, ModelName
 from hypotez.wire.door import shape
 from hypotez.worker.routing import Forwarding
 
@@ -28,7 +28,7 @@ router = json_router()
 
 
 class CreateEmbedding(Body):
-    model: str
+    model: ModelName
     input: str | Texts | Tokens | ManyTokens
     dimensions: Annotated[int, Field(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
@@ -39,7 +39,7 @@ class CreateEmbedding(Body):
 async def create(body: CreateEmbedding, ctx: Ctx) -> Response:
     """One vector per text, of unit norm. Token ids are for upstreams: they are another vocabulary's."""
     route = await ctx.services.router.route(body.model, ctx.project)
-    headers = {"x-hypotez-model": route.model}
+    headers = served_by(route.model)
     if isinstance(route.backend, Forwarding):
         sent = {**await ctx.request.json(), "model": route.model}
         return answer(await while_connected(ctx.request, route.backend.forward("embeddings", sent)), headers=headers)

@@ -55,7 +55,7 @@ def create(
     file.file.seek(0)
     id = new_id("file")
     size, digest = ctx.store.blobs.put(id, _pieces(file.file))
-    name = (file.filename or "upload").replace("\\", "/").rpartition("/")[2][:255] or "upload"
+    name = _own_name(file.filename or "")
     now = int(time.time())
     expiry = {} if seconds is None else {"expires_at": now + seconds}
     body = shape(FileObject, id=id, object="file", bytes=size, created_at=now, filename=name, purpose=purpose,
@@ -104,6 +104,11 @@ def delete(file_id: str, ctx: Ctx) -> Response:
         tx.documents.delete(_find(tx, file_id, ctx))
     ctx.store.blobs.delete(file_id)
     return answer(shape(FileDeleted, id=file_id, object="file", deleted=True))
+
+
+def _own_name(path: str) -> str:
+    """The last part of a client's path. A lone surrogate, which some charsets give, has no form in UTF-8."""
+    return path.replace("\\", "/").rpartition("/")[2][:255].encode(errors="replace").decode() or "upload"
 
 
 def _once(ctx: Context, body: Json, digest: bytes) -> Document:

@@ -42,16 +42,19 @@ async def retrieve(model: str, ctx: Ctx) -> Response:
 @router.delete("/models/{model:path}")
 async def delete(model: str, ctx: Ctx) -> Response:
     """Delete a tuned model or a checkpoint of one, its files included."""
-    return answer(await run_in_threadpool(_delete, model, ctx))
+    deleted = await run_in_threadpool(_delete, model, ctx)
+    if deleted is not None:
+        return answer(deleted)
+    if model.startswith("ft:") or model not in await _all(ctx):
+        raise ModelNotFound(model)
+    raise PermissionDenied(f"Model '{model}' is not a fine-tuned model of yours and cannot be deleted.")
 
 
-def _delete(model: str, ctx: Context) -> Json:
+def _delete(model: str, ctx: Context) -> Json | None:
     with ctx.store.write() as tx:
         found = tx.documents.find("model", model, project=ctx.project)
         if found is None:
-            if model.startswith("ft:"):
-                raise ModelNotFound(model)
-            raise PermissionDenied(f"Model '{model}' is not a fine-tuned model of yours and cannot be deleted.")
+            return None
         tx.documents.delete(found)
     if found.private.get("path"):
         shutil.rmtree(Path(found.private["path"]), ignore_errors=True)

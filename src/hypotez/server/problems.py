@@ -65,6 +65,8 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and request.headers.get("content-type", "").startswith("multipart/"):
+        return problem(InvalidRequest(f"We could not read the multipart form of your request: {error.detail}"))
     method, path = request.method, request.url.path
     if error.status_code == 404:
         return problem(NotFound(f"Invalid URL ({method} {path})"))

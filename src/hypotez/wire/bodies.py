@@ -5,10 +5,12 @@ Read a body with ``body.model_dump(exclude_unset=True)``: unset, None and 0 are 
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 Json = dict[str, Any]
+
+ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 

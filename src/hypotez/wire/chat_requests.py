@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hypotez.wire.bodies import Body, Metadata
+from hypotez.wire.bodies import Body, Metadata, ModelName
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class CreateChatCompletion(Open):
-    model: str
+    model: ModelName
     messages: Annotated[list[Message], Field(min_length=1)]
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hypotez.errors import InvalidRequest
-from hypotez.wire.bodies import Body, Metadata
+from hypotez.wire.bodies import Body, Metadata, ModelName
 
 Json = dict[str, Any]
 Auto = Literal["auto"]
+FileId = Annotated[str, Field(max_length=128)]
 
 NUMBERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
@@ -58,9 +59,9 @@ class Integration(Body):
 
 
 class CreateJob(Body):
-    model: str
-    training_file: str
-    validation_file: str | None = None
+    model: ModelName
+    training_file: FileId
+    validation_file: FileId | None = None
     suffix: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     hyperparameters: Hyperparameters | None = None  # the older place

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from hypotez.wire.bodies import Body, Metadata
+from hypotez.wire.bodies import Body, Metadata, ModelName
 
 Json = dict[str, Any]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -15,7 +15,6 @@ TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TokenLimit = Annotated[int, Field(ge=256, le=2**31)]
 Instructions = Annotated[str, Field(max_length=256_000)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(max_length=128)]
 Detail = Literal["auto", "low", "high"]
 
