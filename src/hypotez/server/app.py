@@ -11,16 +11,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hypotez.errors import HypotezError
 from hypotez.server import health, metrics, problems
 from hypotez.server.auth import Keys, caller_of
+from hypotez.server.context import Context
+from hypotez.server.dispatch import Dispatch
 from hypotez.server.limits import Limits
 from hypotez.server.problems import TooLarge
+from hypotez.server.reading import JsonRequest, JsonRoute
 from hypotez.server.services import Services
 from hypotez.wire.ids import random_name
 
 log = logging.getLogger(__name__)
 
 
-def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
-    """The application. ``routers`` are mounted under /v1; the assembler names them (``embedded.py``)."""
+def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> ASGIApp:
+    """The application. ``routers`` are mounted under /v1; the assembler names them (``embedded``)."""
     app = FastAPI(title="hypotez", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
     app.state.requests = metrics.Requests()
@@ -29,22 +32,31 @@ def create_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI
     app.include_router(metrics.router)
     for router in routers:
         app.include_router(router, prefix="/v1")
-    app.add_middleware(Edge, services=services, keys=_keys(services), requests=app.state.requests)
-    return app
+    keys = Keys(services.store, services.api_key, needed=services.needs_key)
+    return Edge(app, _json_routes(routers, "/v1"), services, keys, app.state.requests)
 
 
-def _keys(services: Services) -> Keys:
-    return Keys(services.store, services.api_key, needed=services.needs_key)
+def _json_routes(routers: Sequence[APIRouter], prefix: str) -> Dispatch[JsonRoute]:
+    routes: Dispatch[JsonRoute] = Dispatch()
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, JsonRoute) and ":" not in route.path:  # ``{model:path}`` takes slashes, too
+                routes.add(list(route.methods or ()), prefix + route.path, route)
+    return routes
 
 
 class Edge:
     """Around every request: who asks, how large it is, its id and time, and the last resort for errors.
 
-    Pure ASGI: Starlette's ``BaseHTTPMiddleware`` would cost more than the whole endpoint.
+    Pure ASGI: Starlette's ``BaseHTTPMiddleware`` would cost more than the whole endpoint. JSON routes are called from
+    here, everything else goes to ``app``.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, keys: Keys, requests: metrics.Requests) -> None:
-        self.app, self.services, self.keys, self.requests = app, services, keys, requests
+    def __init__(
+        self, app: ASGIApp, routes: Dispatch[JsonRoute], services: Services, keys: Keys, requests: metrics.Requests
+    ) -> None:
+        self.app, self.routes = app, routes
+        self.services, self.keys, self.requests = services, keys, requests
         self.limits = Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,10 +88,19 @@ class Edge:
 
         try:
             limited = self._admit(scope, receive, limits)
-            await self.app(scope, limited, stamped)
+            found = self.routes.find(scope["method"], scope["path"])
+            if found is None:
+                await self.app(scope, limited, stamped)
+                return
+            route, scope["path_params"] = found
+            ctx = Context(self.services, scope["hypotez.caller"], JsonRequest(scope, limited))
+            response = await route.respond(ctx)
+            await response(scope, limited, stamped)
             return
         except HypotezError as error:
             response = problems.problem(error)
+        except HTTPException as error:
+            response = problems.refused(error, scope["method"], scope["path"])
         except Exception as error:
             if started:
                 raise  # the status is out; closing the connection is all that is left to say
@@ -90,14 +111,15 @@ class Edge:
     def _admit(self, scope: Scope, receive: Receive, limits: list[tuple[bytes, bytes]]) -> Receive:
         """Set the caller or refuse. Returns ``receive`` with the limit on the body's size."""
         most = self.services.max_upload if scope["path"] == "/v1/files" else self.services.max_body
+        headers = dict(scope["headers"])
         if scope["path"].startswith("/v1") or scope["path"] == "/metrics":
-            caller = scope["hypotez.caller"] = caller_of(scope, self.keys)
+            caller = scope["hypotez.caller"] = caller_of(headers, self.keys)
             most = most if caller.max_body is None else min(most, caller.max_body)
             if caller.per_minute is not None:
                 told = self.limits.spend(str(caller.key), caller.per_minute)
                 limits += [(name.encode(), value.encode()) for name, value in told.items()]
         most += 64 * 1024  # the multipart envelope
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > most:
             raise TooLarge(f"Request too large: at most {most} bytes are accepted here.")
         got = 0

@@ -12,9 +12,8 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
-
-from starlette.types import Scope
 
 from hypotez.errors import AuthenticationFailed, NotFound, PermissionDenied
 from hypotez.store import Document, Store
@@ -95,9 +94,8 @@ def _caller(key: Document) -> Caller:
     )
 
 
-def caller_of(scope: Scope, keys: Keys) -> Caller:
+def caller_of(headers: Mapping[bytes, bytes], keys: Keys) -> Caller:
     """The caller of a request, from ``Authorization: Bearer`` or Azure's ``api-key``."""
-    headers = dict(scope["headers"])
     bearer = headers.get(b"authorization", b"").decode("latin-1")
     key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get(b"api-key", b"").decode("latin-1")
     if keys.open():
@@ -119,6 +117,7 @@ def _refuse_strange_pages(headers: Mapping[bytes, bytes]) -> None:
             )
 
 
+@lru_cache(maxsize=64)  # every request has a Host, nearly always the same
 def _is_local(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""

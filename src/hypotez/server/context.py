@@ -1,35 +1,43 @@
 """What an endpoint knows of its request: whose it is, what it may touch, and whether it was sent before.
 
 @router.post("/things")
-def create(body: CreateThing, ctx: Ctx) -> Response:
-    with ctx.store.write() as tx:
-        made = ctx.once.find(tx, "thing") or tx.documents.create(
+async def create(body: CreateThing, ctx: Ctx) -> Response:
+    def work(tx: Transaction) -> Document:
+        return ctx.once.find(tx, "thing") or tx.documents.create(
             "thing", new_thing(body), project=ctx.project, request=ctx.once.fingerprint
         )
-    return ctx.created(made)
+
+    return ctx.created(await ctx.store.commit(work))
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import Response
 
 from hypotez.errors import Conflict
-from hypotez.server.answers import answer
+from hypotez.server.answers import answer_text
 from hypotez.server.auth import Caller
 from hypotez.server.once import Once
 from hypotez.server.services import Services
-from hypotez.store import Document, Store
+from hypotez.store import Document, Store, Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     services: Services
     caller: Caller
-    once: Once
     request: Request
+
+    @cached_property
+    def once(self) -> Once:
+        """Tells a first attempt from a retry, by the body as far as it was read."""
+        # Starlette keeps the body once it was read; uploads are not kept and make their own fingerprint
+        body: bytes = getattr(self.request, "_body", b"")
+        return Once.of(self.request, self.project, body, self.services.delivered)
 
     @property
     def store(self) -> Store:
@@ -42,13 +50,19 @@ class Context:
     def created(self, document: Document) -> Response:
         """The response to a creation; remembers that it was delivered once it is."""
         self.request.scope["hypotez.created"] = document.id
-        return answer(document.body)
+        return answer_text(document.text)
 
-    def changed(self, kind: str, id: str, fields: Mapping[str, Any], *, parent: str | None = None) -> Document:
+    async def found(self, kind: str, id: str, *, parent: str | None = None) -> Document:
+        """An object of this project. Raises ``NotFound``."""
+        return await self.store.look(lambda tx: tx.documents.get(kind, id, project=self.project, parent=parent))
+
+    async def changed(self, kind: str, id: str, fields: Mapping[str, Any], *, parent: str | None = None) -> Document:
         """Merge ``fields`` into an object of this project. Raises ``NotFound``, ``Conflict``."""
-        with self.store.write() as tx:
-            found = tx.documents.get(kind, id, project=self.project, parent=parent)
-            changed = tx.documents.change(found, fields)
+
+        def change(tx: Transaction) -> Document | None:
+            return tx.documents.change(tx.documents.get(kind, id, project=self.project, parent=parent), fields)
+
+        changed = await self.store.commit(change)
         if changed is None:
             raise Conflict(f"'{id}' was changed by another request at the same time; send it again.")
         return changed
@@ -56,11 +70,7 @@ class Context:
 
 async def context(request: Request) -> Context:
     """FastAPI's dependency. ``async`` although it awaits nothing: a plain one would cost a thread."""
-    services: Services = request.app.state.services
-    caller: Caller = request.scope["hypotez.caller"]
-    # Starlette keeps the body once FastAPI has read it; uploads are not kept and make their own fingerprint
-    body: bytes = getattr(request, "_body", b"")
-    return Context(services, caller, Once.of(request, caller.project, body, services.delivered), request)
+    return Context(request.app.state.services, request.scope["hypotez.caller"], request)
 
 
 Ctx = Annotated[Context, Depends(context)]

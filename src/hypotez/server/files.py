@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import File, Form, Query, UploadFile
+from fastapi.routing import APIRoute
 from openai.types import FileDeleted, FileObject
 from pydantic import Field
 from starlette.responses import FileResponse, Response
@@ -35,7 +36,6 @@ class FileQuery(ListQuery):
     purpose: str | None = None
 
 
-@router.post("/files")
 def create(
     ctx: Ctx,
     file: Annotated[UploadFile, File()],
@@ -62,6 +62,9 @@ def create(
                  status="processed", **expiry)  # fmt: skip
     made = _once(ctx, body, hashlib.sha256(f"{purpose}\n{name}\n{digest}".encode()).digest())
     return ctx.created(made)
+
+
+router.add_api_route("/files", create, methods=["POST"], route_class_override=APIRoute)  # a form, which FastAPI reads
 
 
 @router.get("/files")

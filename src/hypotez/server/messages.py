@@ -27,10 +27,9 @@ class MessageQuery(ListQuery):
 async def create(thread_id: str, body: CreateMessage, ctx: Ctx) -> Response:
     """400 while a run is active, or a wait until it has ended with ``x-hypotez-wait: true``."""
 
-    def attempt() -> Document:
-        with ctx.store.write() as tx:
-            thread = tx.documents.get(threads.KIND, thread_id, project=ctx.project)
-            return ctx.once.find(tx, MESSAGE) or threads.add_message(tx, thread, body, fingerprint=ctx.once.fingerprint)
+    def attempt(tx: Transaction) -> Document:
+        thread = tx.documents.get(threads.KIND, thread_id, project=ctx.project)
+        return ctx.once.find(tx, MESSAGE) or threads.add_message(tx, thread, body, fingerprint=ctx.once.fingerprint)
 
     return ctx.created(await when_free(ctx, attempt))
 
@@ -48,20 +47,21 @@ async def list_all(thread_id: str, query: Annotated[MessageQuery, Query()], ctx:
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}")
-def retrieve(thread_id: str, message_id: str, ctx: Ctx) -> Response:
-    with ctx.store.read() as tx:
-        return answer(tx.documents.get(MESSAGE, message_id, project=ctx.project, parent=thread_id).body)
+async def retrieve(thread_id: str, message_id: str, ctx: Ctx) -> Response:
+    return answer_text((await ctx.found(MESSAGE, message_id, parent=thread_id)).text)
 
 
 @router.post("/threads/{thread_id}/messages/{message_id}")
-def modify(thread_id: str, message_id: str, ctx: Ctx, body: ModifyMetadata | None = None) -> Response:
+async def modify(thread_id: str, message_id: str, ctx: Ctx, body: ModifyMetadata | None = None) -> Response:
     given = {name: value or {} for name, value in (body or ModifyMetadata()).sent().items()}
-    return answer(ctx.changed(MESSAGE, message_id, given, parent=thread_id).body)
+    return answer_text((await ctx.changed(MESSAGE, message_id, given, parent=thread_id)).text)
 
 
 @router.delete("/threads/{thread_id}/messages/{message_id}")
-def delete(thread_id: str, message_id: str, ctx: Ctx) -> Response:
-    with ctx.store.write() as tx:
+async def delete(thread_id: str, message_id: str, ctx: Ctx) -> Response:
+    def work(tx: Transaction) -> Document:
         found = tx.documents.get(MESSAGE, message_id, project=ctx.project, parent=thread_id)
         tx.documents.delete(found)
-    return answer(deleted(found.body))
+        return found
+
+    return answer(deleted((await ctx.store.commit(work)).body))

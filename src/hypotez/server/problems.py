@@ -67,13 +67,17 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 400 and request.headers.get("content-type", "").startswith("multipart/"):
         return problem(InvalidRequest(f"We could not read the multipart form of your request: {error.detail}"))
-    method, path = request.method, request.url.path
+    return refused(error, request.method, request.url.path)
+
+
+def refused(error: HTTPException, method: str, path: str) -> Response:
+    """The response to a request that Starlette or FastAPI refuses."""
     if error.status_code == 404:
         return problem(NotFound(f"Invalid URL ({method} {path})"))
     if error.status_code == 405:
-        refused = InvalidRequest(f"Not allowed to {method} on {path} .", code="method_not_supported")
-        refused.status = 405
-        return problem(refused)
+        strange = InvalidRequest(f"Not allowed to {method} on {path} .", code="method_not_supported")
+        strange.status = 405
+        return problem(strange)
     if error.status_code == 413:
         return problem(TooLarge(error.detail))
     return problem(InvalidRequest(BAD_JSON if error.status_code == 400 else error.detail))

@@ -4,7 +4,6 @@ OpenAI has no list of threads. Ours exists because whoever lost the ids kept in 
 to the threads themselves.
 """
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Query
@@ -15,7 +14,7 @@ from hypotez.server.answers import answer, answer_text
 from hypotez.server.context import Ctx
 from hypotez.server.reading import json_router
 from hypotez.server.runs import begun
-from hypotez.store import Document
+from hypotez.store import Document, Transaction
 from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import deleted
 from hypotez.wire.thread_requests import CreateThread, CreateThreadAndRun, ModifyThread
@@ -26,12 +25,13 @@ router = json_router()
 
 
 @router.post("/threads")
-def create(ctx: Ctx, body: CreateThread | None = None) -> Response:
-    with ctx.store.write() as tx:
-        made = ctx.once.find(tx, threads.KIND) or threads.create(
+async def create(ctx: Ctx, body: CreateThread | None = None) -> Response:
+    def work(tx: Transaction) -> Document:
+        return ctx.once.find(tx, threads.KIND) or threads.create(
             tx, body or CreateThread(), project=ctx.project, fingerprint=ctx.once.fingerprint
         )
-    return ctx.created(made)
+
+    return ctx.created(await ctx.store.commit(work))
 
 
 @router.post("/threads/runs")
@@ -40,53 +40,53 @@ async def create_and_run(body: CreateThreadAndRun, ctx: Ctx) -> Response:
     if "tool_resources" in given and body.thread is not None and body.thread.tool_resources is None:
         body.thread.tool_resources = body.tool_resources
 
-    def attempt() -> Document:
-        with ctx.store.write() as tx:
-            found = ctx.once.find(tx, RUN)
-            if found is not None:
-                return found
-            assistant = tx.documents.get("assistant", body.assistant_id, project=ctx.project)
-            thread = threads.create(tx, body.thread or CreateThread(), project=ctx.project)
-            return run_life.create(
-                tx,
-                thread,
-                assistant,
-                given,
-                seconds=ctx.services.run_seconds,
-                opening=[("thread.created", thread.body)],
-                fingerprint=ctx.once.fingerprint,
-            )
+    def work(tx: Transaction) -> Document:
+        found = ctx.once.find(tx, RUN)
+        if found is not None:
+            return found
+        assistant = tx.documents.get("assistant", body.assistant_id, project=ctx.project)
+        thread = threads.create(tx, body.thread or CreateThread(), project=ctx.project)
+        return run_life.create(
+            tx,
+            thread,
+            assistant,
+            given,
+            seconds=ctx.services.run_seconds,
+            opening=[("thread.created", thread.body)],
+            fingerprint=ctx.once.fingerprint,
+        )
 
-    return begun(ctx, await asyncio.to_thread(attempt), stream=bool(body.stream))
+    return begun(ctx, await ctx.store.commit(work), stream=bool(body.stream))
 
 
 @router.get("/threads")
-def list_all(query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
+async def list_all(query: Annotated[ListQuery, Query()], ctx: Ctx) -> Response:
     """Newest first. Raises ``PermissionDenied`` for a key that is not an administrator's."""
     if not ctx.caller.admin:
         raise PermissionDenied(
             "Threads are listed for an administrator's key only: `hypotez keys create --admin` makes one."
         )
-    with ctx.store.read() as tx:
-        page = tx.documents.page_texts(threads.KIND, project=ctx.project, **query.model_dump())
+    given = query.model_dump()
+    page = await ctx.store.look(lambda tx: tx.documents.page_texts(threads.KIND, project=ctx.project, **given))
     return answer_text(listing_text(*page))
 
 
 @router.get("/threads/{thread_id}")
-def retrieve(thread_id: str, ctx: Ctx) -> Response:
-    with ctx.store.read() as tx:
-        return answer(tx.documents.get(threads.KIND, thread_id, project=ctx.project).body)
+async def retrieve(thread_id: str, ctx: Ctx) -> Response:
+    return answer_text((await ctx.found(threads.KIND, thread_id)).text)
 
 
 @router.post("/threads/{thread_id}")
-def modify(thread_id: str, ctx: Ctx, body: ModifyThread | None = None) -> Response:
+async def modify(thread_id: str, ctx: Ctx, body: ModifyThread | None = None) -> Response:
     given = {name: value or {} for name, value in (body or ModifyThread()).sent().items()}
-    return answer(ctx.changed(threads.KIND, thread_id, given).body)
+    return answer_text((await ctx.changed(threads.KIND, thread_id, given)).text)
 
 
 @router.delete("/threads/{thread_id}")
-def delete(thread_id: str, ctx: Ctx) -> Response:
-    with ctx.store.write() as tx:
+async def delete(thread_id: str, ctx: Ctx) -> Response:
+    def work(tx: Transaction) -> Document:
         found = tx.documents.get(threads.KIND, thread_id, project=ctx.project)
         threads.delete(tx, found)
-    return answer(deleted(found.body))
+        return found
+
+    return answer(deleted((await ctx.store.commit(work)).body))
