@@ -114,7 +114,12 @@ def _engine(models: Models, settings: Settings) -> "LocalBackend":
     except ImportError as exc:
         raise MissingExtra("local", f"A local model ({exc.name} is not installed)") from exc
     mine = settings.engine
-    engine = EngineOptions(max_batch=mine.max_batch, max_queue=mine.max_queue, cache_tokens=mine.cache_tokens)
+    engine = EngineOptions(
+        max_batch=mine.max_batch,
+        max_queue=mine.max_queue,
+        cache_tokens=mine.cache_tokens,
+        adapter_slots=mine.adapter_slots,
+    )
     options = LocalOptions(dtype=mine.dtype, device=mine.device, threads=mine.threads, engine=engine)
     return LocalBackend(models.source, models.cards, options)
 

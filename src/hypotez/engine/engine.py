@@ -39,7 +39,7 @@ class EngineOptions:
     block_size: int = 16
     prefill_tokens: int = 256
     prefix_cache: bool = True
-    adapter_slots: int = 32
+    adapter_slots: int = 64
 
 
 @dataclass(frozen=True, slots=True)
