@@ -61,7 +61,7 @@ class EngineSettings(Section):
     threads: int | None = Field(None, ge=1, description="Threads for matrix products; unset: one per core.")
     max_batch: int = Field(32, ge=1, description="Sequences computed together in one step.")
     cache_tokens: int = Field(65536, ge=256, description="Tokens the KV cache holds, all sequences together.")
-    adapter_slots: int = Field(64, ge=1, description="Tuned models of one base in memory at once; unused ones make way.")
+    adapter_slots: int = Field(64, ge=1, description="Tuned models of a base in memory at once; unused ones make way.")
     max_queue: int = Field(256, ge=1, description="Requests that may wait; one more gets 429 and Retry-After.")
 
 
