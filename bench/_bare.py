@@ -46,4 +46,4 @@ async def page(thread: str) -> dict:
 
 if __name__ == "__main__":
     print("ready", flush=True)
-    uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", http="httptools", access_log=False)
+    uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", loop="asyncio", http="httptools", access_log=False)

@@ -55,9 +55,8 @@ async def main(
     services = Services(
         store=store, router=router, delivered=Delivered(home / "delivered.log"), wake=lambda kind: runs.wake()
     )
-    config = uvicorn.Config(
-        create_app(services, ROUTERS), log_level="warning", lifespan="off", access_log=False, backlog=4096
-    )
+    app = create_app(services, ROUTERS)
+    config = uvicorn.Config(app, http="httptools", log_level="warning", lifespan="off", access_log=False, backlog=4096)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", port), backlog=4096) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the real server does
