@@ -20,6 +20,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from hypotez.backend import Backend
 from hypotez.server.app import create_app
+from hypotez.server.connection import PROTOCOLS, Connection
 from hypotez.server.delivered import Delivered
 from hypotez.server.services import Services
 from hypotez.store import Store
@@ -61,6 +62,7 @@ def serve_for_test(
     background: Sequence[Background] = (),
     upstreams: Sequence[Served] = (),
     aliases: dict[str, str] | None = None,
+    protocol: type[Connection] = Connection,
     **values,
 ) -> Iterator[Running]:
     """Serve ``routers`` under /v1; ``background`` are coroutine functions run beside it (workers).
@@ -79,7 +81,9 @@ def serve_for_test(
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        config = uvicorn.Config(create_app(services, routers), log_level="warning", lifespan="off", access_log=False)
+        app = create_app(services, routers)
+        speaking = {**PROTOCOLS, "http": protocol}
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False, **speaking)
         server = uvicorn.Server(config)
 
         async def main() -> None:

@@ -30,6 +30,7 @@ from hypotez.server import (
     threads,
 )
 from hypotez.server.app import create_app
+from hypotez.server.connection import PROTOCOLS
 from hypotez.server.delivered import Delivered
 from hypotez.server.services import Services
 from hypotez.settings import Settings, Upstream, cores
@@ -158,7 +159,7 @@ def assemble(
     )
     config = uvicorn.Config(
         create_app(services, ROUTERS),
-        http="httptools",
+        **PROTOCOLS,
         lifespan="off",
         access_log=False,
         log_config=None,
