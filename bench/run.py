@@ -2,8 +2,9 @@
 
     python bench/run.py [NAME ...] [-- OPTION ...]
 
-What follows `--` is given to every script that is named. A script prints Markdown on standard output and whatever it likes on standard error. Its output replaces the part
-``<!-- measured: NAME -->`` of the page, where there is one, and is printed in any case.
+What follows `--` is given to every script that is named. A script prints Markdown on standard output and whatever it
+likes on standard error. Its output replaces the part ``<!-- measured: NAME -->`` of the page, where there is one,
+and is printed in any case.
 """
 
 import re
