@@ -24,6 +24,7 @@ MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import 
     "text": PURE,
     "pocket": {"nn", "text", "training", *PURE},
     "nn": PURE,
+    "export": {"nn", "text", *PURE},
     "training": {"nn", "text", "data", "backend", *PURE},
     "engine": {"nn", "text", "backend", *PURE},
     "grading": {"wire", *PURE},
@@ -41,7 +42,7 @@ MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import 
     "demo": {"model", "settings", "cli", "pocket", *PURE},
 }
 ASSEMBLERS = {"cli", "ui", "embedded", "demo", "pocket"}
-HEAVY = {"torch": {"nn", "training", "engine", "pocket"}, "sqlalchemy": {"store"}, "fastapi": {"server"}}
+HEAVY = {"torch": {"nn", "training", "engine", "export", "pocket"}, "sqlalchemy": {"store"}, "fastapi": {"server"}}
 
 
 def imported(path: Path) -> set[str]:

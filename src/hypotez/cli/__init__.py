@@ -18,6 +18,7 @@ from hypotez.cli import (
     data,
     demo,
     describe,
+    export,
     jobs,
     keys,
     models,
@@ -93,6 +94,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
 app.command("sentiment")(sentiment.sentiment)
 app.add_typer(transfer.app, name="import")
-app.command("export")(transfer.export)
+app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("top")(top.top)

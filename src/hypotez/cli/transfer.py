@@ -1,4 +1,4 @@
-"""``hypotez import assistants`` and ``hypotez export``: threads in and out. Works on the store itself."""
+"""``hypotez import assistants``: threads that were exported elsewhere. Works on the store itself."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -48,24 +48,3 @@ def import_assistants(
             typer.echo(f"... and {len(imported.faults) - SHOWN} more faults; --json lists all.", err=True)
     if imported.faults:
         raise typer.Exit(1)
-
-
-def export(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; made when absent.")],
-    project: Project = "default",
-    json: Json = False,
-) -> None:
-    """Export assistants and threads in the public format that `hypotez import assistants` reads.
-
-    What was imported and not changed since is written the same to the byte.
-
-    Example: hypotez export ./backup
-    """
-    from hypotez.transfer import write_export
-
-    with open_store() as store:
-        exported = write_export(store, folder, project=project)
-    if json:
-        _print.as_json(asdict(exported))
-    else:
-        typer.echo(f"{exported.assistants} assistants, {exported.threads} threads in {folder}")

@@ -80,6 +80,13 @@ def save(decoder: Decoder, folder: str | Path, dtype: torch.dtype | None = None)
         raise StorageError(f"Could not write the model to {folder}: {_first_line(exc)}") from exc
 
 
+def companions(folder: Path) -> list[Path]:
+    """What lies beside the weights and belongs to the model: tokenizer, chat template, generation settings."""
+    ours = {"config.json", "adapter_config.json", "training.json", "model.safetensors.index.json"}
+    kinds = (".json", ".jinja", ".txt", ".model")
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in kinds and p.name not in ours)
+
+
 def names(decoder: Decoder) -> dict[str, list[str]]:
     """Our parameter's name -> Hugging Face's, several where ours is their rows one under the other."""
     found = {}

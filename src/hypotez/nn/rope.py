@@ -22,6 +22,11 @@ class Rope:
             frequencies, self.magnitude = _frequencies(theta, self.rotary_dim, scaling or {}, config.max_positions)
         self._frequencies = {torch.device("cpu"): frequencies}
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Angle per position of each turned pair, (rotary_dim / 2,) in float32."""
+        return self._frequencies[torch.device("cpu")]
+
     def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """positions (T,) -> cos and sin, each (T, 1, rotary_dim / 2) in ``dtype``."""
         device = positions.device

@@ -40,8 +40,8 @@ class Chat:
         source = template or (CHATML if "<|im_end|>" in vocabulary else PLAIN)
         self.tokenizer = tokenizer
         self.template = Template(source, special)
-        self._tool_template = Template(tool_template, special) if tool_template else self.template
-        self.tool_format = ToolFormat.of(self._tool_template.source)
+        self.tool_template = Template(tool_template, special) if tool_template else self.template
+        self.tool_format = ToolFormat.of(self.tool_template.source)
         self.vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
         self.bos_id = tokenizer.token_to_id(special["bos_token"]) if special.get("bos_token") else None
         ends = {vocabulary[t] for t in _TURN_ENDS if t in vocabulary and t in source}
@@ -137,7 +137,7 @@ class Chat:
             raise InvalidRequest("[] is too short - 'messages'", param="messages")
         turns = [plain(message, self._control) for message in messages]
         definitions = [_definition(tool) for tool in tools] if tools else None
-        if not self._tool_template.knows_tools:
+        if not self.tool_template.knows_tools:
             turns, definitions = _without_tools(turns, definitions), None
         if self.tool_format is ToolFormat.MISTRAL:
             turns = [_short_ids(turn) for turn in turns]
@@ -155,7 +155,7 @@ class Chat:
     def _render(
         self, turns: Sequence[Json], tools: Sequence[Json] | None, generate: bool, options: Mapping[str, Any] | None
     ) -> str:
-        template = self._tool_template if tools else self.template
+        template = self.tool_template if tools else self.template
         return template.render(turns, tools, generate=generate, options=options)
 
     def _reply_span(

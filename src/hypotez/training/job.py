@@ -21,7 +21,7 @@ from hypotez.errors import Conflict, InvalidRequest
 from hypotez.nn.adapters import load_adapter, save_adapter
 from hypotez.nn.config import from_hf
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.load import load, save
+from hypotez.nn.load import companions, load, save
 from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, merge
 from hypotez.text import Chat
 from hypotez.training.auto import SMALL, Auto, Hyperparameters, prompt_dropout, resolve
@@ -182,9 +182,8 @@ def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -
 def _write(spec: Spec, decoder: Decoder, folder: Path) -> None:
     if not spec.full:
         return save_adapter(decoder, 0, folder, spec.base)
-    for path in Path(spec.base).iterdir():  # the tokenizer and its like
-        if path.is_file() and path.suffix in (".json", ".jinja", ".txt", ".model") and "safetensors" not in path.name:
-            shutil.copy(path, folder)
+    for path in companions(Path(spec.base)):
+        shutil.copy(path, folder)
     return save(decoder, folder)
 
 
