@@ -321,15 +321,31 @@ def save_noise(base, folder, seed):
     save_adapter(decoder, 0, folder, "tiny")
 
 
-def test_more_adapters_than_slots_all_answer(backend_of, folder, tmp_path):
+def test_more_adapters_than_slots_all_answer_in_their_own_words_until_deleted(backend_of, folder, tmp_path):
     sources = {}
-    for seed in range(4):
+    for seed in range(5):
         save_noise(folder, tmp_path / str(seed), seed)
         sources[f"ft:{seed}"] = Source(str(folder), tmp_path / str(seed), Card(f"ft:{seed}"))
+    alone = {name: run(backend_of(sources), {"model": name})[0]["text"] for name in sources}
+    backend = backend_of(sources, adapter_slots=2)
+    asked = [name for _ in range(4) for name in sources]
 
-    replies = run(backend_of(sources, adapter_slots=1), *[{"model": name} for name in sources])
+    async def ask():
+        replies = await asyncio.gather(*(answer(backend, model=name) for name in asked))
+        again, _ = await answer(backend, model="ft:0")  # had to make way several times
+        loads = next(iter(backend.metrics().values()))["adapter_loads_total"]
+        del sources["ft:3"]
+        missing = await asyncio.gather(answer(backend, model="ft:3"), return_exceptions=True)
+        await backend.aclose()
+        return [choices[0]["text"] for choices, _ in replies], again[0]["text"], loads, missing[0]
 
-    assert len({reply["text"] for reply in replies}) == 4
+    texts, again, loads, missing = asyncio.run(ask())
+
+    assert len(set(alone.values())) == 5
+    assert texts == [alone[name] for name in asked]
+    assert again == alone["ft:0"]
+    assert loads > 5
+    assert isinstance(missing, ModelNotFound)
 
 
 def test_embeddings_have_unit_norm_and_differ(backend_of):
