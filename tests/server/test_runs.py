@@ -142,6 +142,51 @@ def test_function_calls_wait_for_all_their_outputs(scene):
     assert [m["content"] for m in here.asked(1)["messages"][3:]] == ["-5", "18"]
 
 
+def test_a_later_run_sees_what_an_earlier_one_called_and_got(scene):
+    here = scene(ToolCalls([OSLO, ROME]), "Cold and warm.", "As I said.", assistant={"tools": [WEATHER]})
+    here.submit(here.run(), call_oslo="-5", call_rome="18")
+
+    here.run(additional_messages=[{"role": "user", "content": "again?"}])
+
+    calls = [
+        {"id": f"call_{city.lower()}", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+        for city, arguments in (("Oslo", '{"city": "Oslo"}'), ("Rome", '{"city": "Rome"}'))
+    ]
+    assert here.asked()["messages"] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_oslo", "content": "-5"},
+        {"role": "tool", "tool_call_id": "call_rome", "content": "18"},
+        {"role": "assistant", "content": "Cold and warm."},
+        {"role": "user", "content": "again?"},
+    ]
+
+
+def test_a_history_that_is_cut_never_parts_a_call_from_its_output(scene):
+    here = scene(ToolCalls([OSLO]), "Cold.", "ok", assistant={"tools": [WEATHER]})
+    here.submit(here.run(), call_oslo="-5")
+
+    here.run(truncation_strategy={"type": "last_messages", "last_messages": 1})
+
+    roles = [message["role"] for message in here.asked()["messages"]]
+    assert roles == ["system", "assistant", "tool", "assistant"]
+
+
+def test_a_thread_made_with_its_run_keeps_the_files_given_for_its_tools(scene):
+    here = scene("ok", "ok")
+    files = {"code_interpreter": {"file_ids": ["file-1"]}}
+
+    bare = here.beta.threads.create_and_run(assistant_id=here.assistant.id, tool_resources=files)
+    own = here.beta.threads.create_and_run(
+        assistant_id=here.assistant.id, tool_resources=files, thread={"tool_resources": {"code_interpreter": {}}}
+    )
+
+    kept = [here.beta.threads.retrieve(run.thread_id).tool_resources for run in (bare, own)]
+    assert kept[0].code_interpreter.file_ids == ["file-1"]
+    assert not kept[1].code_interpreter.file_ids
+
+
 def test_the_steps_tell_what_was_done_and_what_it_cost(scene):
     here = scene(ToolCalls([OSLO], text="Let me look."), "Cold.", assistant={"tools": [WEATHER]})
 

@@ -37,15 +37,16 @@ async def create(ctx: Ctx, body: CreateThread | None = None) -> Response:
 @router.post("/threads/runs")
 async def create_and_run(body: CreateThreadAndRun, ctx: Ctx) -> Response:
     given = body.sent()
-    if "tool_resources" in given and body.thread is not None and body.thread.tool_resources is None:
-        body.thread.tool_resources = body.tool_resources
+    wanted = body.thread or CreateThread()
+    if body.tool_resources is not None and wanted.tool_resources is None:
+        wanted.tool_resources = body.tool_resources
 
     def work(tx: Transaction) -> Document:
         found = ctx.once.find(tx, RUN)
         if found is not None:
             return found
         assistant = tx.documents.get("assistant", body.assistant_id, project=ctx.project)
-        thread = threads.create(tx, body.thread or CreateThread(), project=ctx.project)
+        thread = threads.create(tx, wanted, project=ctx.project)
         return run_life.create(
             tx,
             thread,

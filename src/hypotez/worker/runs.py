@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypotez.errors import ContextLengthExceeded, HypotezError, InvalidRequest, NotFound, Overloaded, RateLimited
-from hypotez.store import Document, Store, WorkItem
+from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import new_id
 from hypotez.wire.run_events import Turn
 from hypotez.worker import run_execution, threads
@@ -152,7 +152,7 @@ class Runs:
         history: list[Json] = []
         replies: dict[str, Json] = {}
         with self._store.read() as tx:
-            steps = tx.documents.page(threads.STEP, parent=run.id, limit=10_000, order="asc").items
+            steps = _steps(tx, run.id)
             for message in threads.history(tx, run.parent, newest=newest):
                 if message.body.get("run_id") == run.id:
                     replies[message.id] = message.body
@@ -163,7 +163,8 @@ class Runs:
                     first = tx.documents.page(threads.MESSAGE, parent=run.parent, limit=1, order="asc").items
                     history += [item.body for item in first if item.id != message.id and newest is None]
                     break
-        return Thread(run.body, history[::-1], [step.body for step in steps], replies, run.private.get("spent"))
+            earlier = {id: _steps(tx, id) for message in history if (id := message.get("run_id")) is not None}
+        return Thread(run.body, history[::-1], steps, replies, run.private.get("spent"), earlier)
 
     def _image_of(self, project: str) -> Callable[[str], str]:
         def image(file_id: str) -> str:
@@ -173,6 +174,10 @@ class Runs:
             return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode()}"
 
         return image
+
+
+def _steps(tx: Transaction, run_id: str) -> list[Json]:
+    return [step.body for step in tx.documents.page(threads.STEP, parent=run_id, limit=10_000, order="asc").items]
 
 
 def _ending(failure: BaseException) -> Json:

@@ -34,6 +34,7 @@ class Thread:
     steps: Sequence[Json] = ()  # this run's steps so far
     replies: Mapping[str, Json] = field(default_factory=dict)  # this run's messages by id
     spent: Json | None = None  # usage of this run's turns so far
+    earlier: Mapping[str, Sequence[Json]] = field(default_factory=dict)  # steps of the runs that wrote in the history
 
 
 def chat_request(thread: Thread, image: Callable[[str], str], window: int | None = None) -> Json:
@@ -44,17 +45,20 @@ def chat_request(thread: Thread, image: Callable[[str], str], window: int | None
     """
     run = thread.run
     system = [{"role": "system", "content": run["instructions"]}] if run["instructions"] else []
-    own = _own(thread, image)
+    own = _own(thread.steps, thread.replies, image)
+    around = {id: steps for run_steps in thread.earlier.values() for id, steps in _around(run_steps).items()}
     spent = thread.spent or {"prompt_tokens": 0, "completion_tokens": 0}
     completion = _left(run["max_completion_tokens"], spent["completion_tokens"], "max_completion_tokens")
     prompt = _left(run["max_prompt_tokens"], spent["prompt_tokens"], "max_prompt_tokens")
     fixed = sum(map(estimate, [*system, *own]))
     history = _recent(thread)
     room = _room(window, completion, prompt)
-    kept = _fitting(history, None if room is None else room - fixed, room_for_last=prompt is None)
+    costs = [estimate(message) + _cost_of_calls(around.get(message["id"], ())) for message in history]
+    kept = _fitting(history, costs, None if room is None else room - fixed, room_for_last=prompt is None)
     if prompt is not None and (fixed > prompt or (history and not kept and not own)):
         raise OutOfTokens("max_prompt_tokens")
-    body: Json = {"model": run["model"], "messages": [*system, *(_chat(m, image) for m in kept), *own]}
+    told = [said for message in kept for said in _told(message, around.get(message["id"]), image)]
+    body: Json = {"model": run["model"], "messages": [*system, *told, *own]}
     return {**body, **_options(run, first_turn=not own, completion=completion)}
 
 
@@ -94,12 +98,9 @@ def _recent(thread: Thread) -> Sequence[Json]:
     return thread.history
 
 
-def _fitting(history: Sequence[Json], room: int | None, *, room_for_last: bool) -> list[Json]:
+def _fitting(history: Sequence[Json], costs: Sequence[int], room: int | None, *, room_for_last: bool) -> list[Json]:
     """The newest messages within ``room`` tokens, and the oldest if it is cheap. The last always stays if asked."""
-    if room is None or not history:
-        return list(history)
-    costs = [estimate(message) for message in history]
-    if sum(costs) <= room:
+    if room is None or not history or sum(costs) <= room:
         return list(history)
     keep_first = len(history) > 2 and costs[0] <= room // 4
     left = room - (costs[0] if keep_first else 0)
@@ -113,13 +114,46 @@ def _fitting(history: Sequence[Json], room: int | None, *, room_for_last: bool) 
     return [history[0], *kept] if keep_first and kept else kept
 
 
-def _own(thread: Thread, image: Callable[[str], str]) -> list[Json]:
-    """What this run did before this turn: its text, its calls and their outputs."""
-    messages: list[Json] = []
-    for step in thread.steps:
+def _around(steps: Sequence[Json]) -> dict[str, list[Json]]:
+    """A run's steps by the message they go with: calls before its first message, and after each one up to the next.
+
+    So a call is never without its output, nor without the text of its turn, however the history is cut.
+    """
+    found: dict[str, list[Json]] = {}
+    before: list[Json] = []
+    last = before
+    for step in steps:
         details = step["step_details"]
         if details["type"] == "message_creation":
-            reply = thread.replies.get(details["message_creation"]["message_id"])
+            last = found[details["message_creation"]["message_id"]] = [*before, step]
+            before = []
+        elif _answered(step):
+            last.append(step)
+    return found
+
+
+def _answered(step: Json) -> bool:
+    calls = step["step_details"].get("tool_calls") or []
+    return bool(calls) and all(c["type"] == "function" and c["function"].get("output") is not None for c in calls)
+
+
+def _told(message: Json, steps: Sequence[Json] | None, image: Callable[[str], str]) -> list[Json]:
+    """A message of the history and, if an earlier run wrote it, the calls around it."""
+    return [_chat(message, image)] if steps is None else _own(steps, {message["id"]: message}, image)
+
+
+def _cost_of_calls(steps: Sequence[Json]) -> int:
+    calls = [step for step in steps if step["step_details"]["type"] == "tool_calls"]
+    return sum(map(estimate, _own(calls, {}, lambda file_id: file_id)))
+
+
+def _own(steps: Sequence[Json], replies: Mapping[str, Json], image: Callable[[str], str]) -> list[Json]:
+    """What a run did: its text, its calls and their outputs. ``replies`` are its messages by id."""
+    messages: list[Json] = []
+    for step in steps:
+        details = step["step_details"]
+        if details["type"] == "message_creation":
+            reply = replies.get(details["message_creation"]["message_id"])
             if reply is not None:
                 messages.append(_chat(reply, image))
             continue
