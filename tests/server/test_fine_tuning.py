@@ -25,6 +25,16 @@ def example(n: int) -> dict:
 
 
 ROWS = [example(n) for n in range(12)]
+SAME = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ sample.output_text }}",
+        "reference": "{{ item.answer }}"}  # fmt: skip
+
+
+def reinforced(grader: dict, **hyperparameters) -> dict:
+    return {"type": "reinforcement", "reinforcement": {"grader": grader, "hyperparameters": hyperparameters}}
+
+
+def prompt(n: int, **more) -> dict:
+    return {"messages": [{"role": "user", "content": f"question {n}"}], "answer": f"answer {n}", **more}
 
 
 class Shop:
@@ -110,7 +120,17 @@ def test_a_seed_is_drawn_and_told(shop):
         ({"hyperparameters": {"learning_rate_multiplier": 0}}, "hyperparameters.learning_rate_multiplier"),
         ({"hyperparameters": {"speed": 1}}, "hyperparameters.speed"),
         ({"method": {"type": "prayer"}}, "method.type"),
-        ({"method": {"type": "reinforcement"}}, "method.type"),
+        ({"method": {"type": "reinforcement"}}, "method.reinforcement"),
+        ({"method": reinforced({**SAME, "operation": "is"})}, "method.reinforcement.grader.operation"),
+        (
+            {"method": reinforced(SAME, compute_multiplier=11)},
+            "method.reinforcement.hyperparameters.compute_multiplier",
+        ),
+        ({"method": reinforced(SAME, eval_interval=0)}, "method.reinforcement.hyperparameters.eval_interval"),
+        (
+            {"method": reinforced(SAME, reasoning_effort="huge")},
+            "method.reinforcement.hyperparameters.reasoning_effort",
+        ),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 2.5}}}}, "method.dpo.hyperparameters.beta"),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0}}}}, "method.dpo.hyperparameters.beta"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}] * 6}, "integrations"),
@@ -356,3 +376,47 @@ def test_permissions_let_another_project_use_a_model(tmp_path):
     assert [permission.id for permission in listed.data] == [made.id]
     conforms("ListFineTuningCheckpointPermissionResponse", listed)
     conforms("DeleteFineTuningCheckpointPermissionResponse", deleted)
+
+
+def test_a_job_of_reinforcement_shows_its_grader_and_every_hyperparameter(shop):
+    method = reinforced(SAME, n_epochs=2, eval_interval=3)
+    method["reinforcement"]["response_format"] = {"type": "json_object"}
+
+    job = shop.checked([prompt(n) for n in range(12)], method=method)
+
+    shown = job.method.reinforcement
+    assert (job.status, job.method.type, shown.grader.operation) == ("queued", "reinforcement", "eq")
+    assert shown.hyperparameters.model_dump(exclude_unset=True) == {
+        "n_epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto", "beta": "auto",
+        "compute_multiplier": "auto", "eval_interval": 3, "eval_samples": "auto", "reasoning_effort": "default",
+    }  # fmt: skip
+    conforms("FineTuningJob", job)
+
+
+@pytest.mark.parametrize(
+    ("grader", "says"),
+    [
+        ({**SAME, "reference": "{{ answer }}"}, "{{ answer }}"),
+        ({"type": "python", "name": "p", "source": "def grade(sample:"}, "SyntaxError"),
+        ({"type": "multi", "name": "m", "graders": {"a": SAME}, "calculate_output": "b"}, "no grader 'b'"),
+    ],
+    ids=["template", "python", "formula"],
+)
+def test_a_grader_that_could_never_grade_is_refused_at_once(shop, grader, says):
+    with pytest.raises(openai.BadRequestError, match="Invalid") as caught:
+        shop.create([prompt(n) for n in range(12)], method=reinforced(grader))
+
+    assert says in caught.value.message
+    assert shop.jobs.list().data == []
+
+
+def test_prompts_must_end_with_the_user_and_have_what_the_grader_reads(shop):
+    rows = [*(prompt(n) for n in range(10)), example(10), {"messages": [{"role": "user", "content": "q"}]}]
+
+    job = shop.checked(rows, method=reinforced(SAME))
+
+    assert (job.status, job.error.code) == ("failed", "invalid_training_file")
+    assert job.error.message.endswith("Example 11, the last message must be from the user")
+    report = shop.client.files.content(job.result_files[0]).text
+    assert '"messages","the last message must be from the user"' in report
+    assert report.count("answer is missing, and the grader reads it as item.answer") == 2

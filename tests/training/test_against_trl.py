@@ -7,8 +7,9 @@ from tests.training.conftest import QUESTIONS
 from hypotez.nn.load import load, save
 from hypotez.nn.lora import attach, initialise, loras, merge
 from hypotez.training.examples import Examples, Tokens
+from hypotez.training.exploration import Drawn, Rollouts
 from hypotez.training.logps import Policy
-from hypotez.training.losses import kto_weights
+from hypotez.training.losses import group_advantages, kto_weights
 from hypotez.training.methods import method
 
 trl = pytest.importorskip("trl")
@@ -133,3 +134,50 @@ def test_kto_loss_is_trls(policy, trained, base, tmp_path, labels):
     examples.labels = [bool(label) for label in batch["label"]]
 
     assert ours("kto", policy, examples) == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_grpo_loss_and_advantages_are_trls(policy, trained, base, tmp_path, beta):
+    """TRL's trainer with its generation replaced by replies of given lengths, drawn by a slightly older policy."""
+    options = {k: v for k, v in arguments(tmp_path).items() if k not in ("beta", "max_length")}
+    config = trl.GRPOConfig(**options, beta=beta, loss_type="grpo", num_generations=4, max_completion_length=16)
+    rows = [{"prompt": f"{q} is "} for q in QUESTIONS[:4]]
+    rewards = torch.tensor([0.0, 1.0, 0.25, 1.0])
+    trainer = trl.GRPOTrainer(
+        trained[0], reward_funcs=lambda completions, **_: rewards.tolist(), args=config,
+        train_dataset=datasets.Dataset.from_list(rows), processing_class=trained[1],
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    prompt, lengths = trained[1](rows[0]["prompt"])["input_ids"], [3, 7, 1, 12]
+    replies = [torch.randint(0, 256, (n,), generator=generator).tolist() for n in lengths]
+    mask = torch.tensor([[1] * n + [0] * (12 - n) for n in lengths])
+    ids = torch.tensor([reply + [0] * (12 - len(reply)) for reply in replies])
+    everything = torch.cat([torch.tensor([prompt] * 4), ids], 1)
+    attended = torch.cat([torch.ones(4, len(prompt), dtype=torch.long), mask], 1)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        logps = [
+            torch.log_softmax(model(everything, attention_mask=attended).logits[:, len(prompt) - 1 : -1], -1).gather(
+                2, ids[..., None]
+            )[..., 0]
+            for model in (trained[0], reference)
+        ]
+    old = logps[0] + 0.5 * torch.randn(ids.shape, generator=generator)  # some ratios beyond the clip
+    advantages = group_advantages(rewards[None])[0]
+    inputs = {
+        "prompt_ids": torch.tensor([prompt] * 4), "prompt_mask": torch.ones(4, len(prompt), dtype=torch.long),
+        "completion_ids": ids, "completion_mask": mask, "advantages": advantages, "old_per_token_logps": old,
+        "ref_per_token_logps": logps[1],
+    }  # fmt: skip
+    trainer.model.eval()
+    with torch.no_grad():
+        theirs = float(trainer.compute_loss(trainer.model, inputs))
+    rollouts = Rollouts()
+    for reply, known, advantage in zip(replies, old.tolist(), advantages.tolist(), strict=True):
+        rollouts.add(Drawn(prompt, reply, known[: len(reply)], {}), advantage)
+
+    how = method("reinforcement", beta)
+    with torch.no_grad():
+        ours = how.loss(policy, rollouts, range(4)).loss / how.count(rollouts, range(4))
+
+    assert float(ours) == pytest.approx(theirs, rel=1e-4)

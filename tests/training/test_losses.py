@@ -9,7 +9,7 @@ from hypotez.nn.config import DecoderConfig
 from hypotez.nn.decoder import Decoder
 from hypotez.training.examples import Tokens
 from hypotez.training.logps import Policy, lay, sums
-from hypotez.training.losses import dpo, kto, kto_weights
+from hypotez.training.losses import dpo, group_advantages, grpo, kto, kto_weights
 from hypotez.training.methods import mismatched
 from hypotez.training.optimizer import AdamW, rate
 
@@ -39,6 +39,32 @@ def test_kto_by_hand():
 )
 def test_the_rarer_kind_weighs_more(counts, weights):
     assert kto_weights(*counts) == weights
+
+
+def test_grpo_by_hand():
+    ratio = torch.tensor([1.0, 2.0, 2.0, 0.5, 0.5])  # a clip of 0.2 stops what has gone far enough, and only that
+    advantages = torch.tensor([1.0, 1.0, -1.0, 1.0, -1.0])
+
+    losses, kl = grpo(ratio.log(), torch.zeros(5), advantages, torch.zeros(5), beta=0.0)
+
+    assert losses.tolist() == pytest.approx([-1.0, -1.2, 2.0, -0.5, 0.8])
+    assert kl.tolist() == pytest.approx([0.0, *[0.5 + math.log(2) - 1] * 2, *[2 - math.log(2) - 1] * 2])
+
+
+def test_a_token_drawn_just_now_is_pushed_by_its_advantage_and_pulled_to_the_reference():
+    logps = torch.tensor([-1.0, -2.0], requires_grad=True)
+
+    losses, _ = grpo(logps, logps.detach(), torch.tensor([0.5, -0.5]), torch.tensor([-1.0, -1.0]), beta=0.1)
+    losses.sum().backward()
+
+    assert logps.grad.tolist() == pytest.approx([-0.5, 0.5 + 0.1 * (-2.0 + 1.0)])
+
+
+def test_advantages_are_of_the_group_alone():
+    advantages = group_advantages(torch.tensor([[0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]]))
+
+    half = 0.5 / (math.sqrt(1 / 3) + 1e-4)
+    assert advantages.tolist() == [pytest.approx([-half, half, -half, half]), [0.0] * 4]
 
 
 @pytest.mark.parametrize("cap", [None, 3.0])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from hypotez.cli._reinforcement import reinforcement, reward_of
 from hypotez.errors import HypotezError
 from hypotez.store import Document, Store
 from hypotez.worker import jobs, setbacks
@@ -24,7 +25,7 @@ from hypotez.worker.training import Room, Supervisor
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
 if TYPE_CHECKING:
-    from hypotez.training.job import Spec
+    from hypotez.training.spec import Spec
 
 log = logging.getLogger("hypotez.train_job")
 
@@ -88,17 +89,18 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
             "warn",
         )
 
-    while True:
-        result = train(_spec(journal.job, base, folder, home), journal)
-        if result.adapter is not None:
-            journal.succeed(result.adapter, result.trained_tokens)
-            return
-        if result.stopped == "cancel" or journal.paused():
-            return
+    with reinforcement(journal.job, base, home, journal.store) as means:
+        while True:
+            result = train(_spec(journal.job, base, folder, home), journal, means)
+            if result.adapter is not None:
+                journal.succeed(result.adapter, result.trained_tokens)
+                return
+            if result.stopped == "cancel" or journal.paused():
+                return
 
 
 def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
-    from hypotez.training.job import Spec
+    from hypotez.training.spec import Spec
 
     mine, chosen = job.private, job.private["hyperparameters"]
     validation = jobs.data_path(home, job.id, "validation_file") if job.body.get("validation_file") else None
@@ -116,6 +118,10 @@ def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
         seed=job.body["seed"],
         full=bool(chosen.get("full")),
         early_stopping=int(chosen.get("early_stopping") or 0),
+        compute_multiplier=chosen.get("compute_multiplier", "auto"),
+        eval_interval=chosen.get("eval_interval", "auto"),
+        eval_samples=chosen.get("eval_samples", "auto"),
+        reward=reward_of(job),
         threads=mine["threads"],
     )
 

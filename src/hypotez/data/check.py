@@ -65,17 +65,24 @@ def check_training_file(
     file_id: str | None = None,
     minimum: int = MINIMUM,
     context_window: int | None = None,
+    fields: Sequence[str] = (),
 ) -> Report:
     """Every fault of a JSONL training file for one method.
 
     ``name`` is what messages call the file, ``file_id`` how OpenAI's sentences call it. Longer examples than
-    ``context_window`` (tokens) are warned about: they are cut at the end, as OpenAI does.
+    ``context_window`` (tokens) are warned about: they are cut at the end, as OpenAI does. ``fields`` are those that a
+    grader reads, so every example must have them.
     """
     report = Report(name or str(path), method)
     seen: dict[int, int] = {}
     for number, value in _lines(Path(path), report):
         report.n_examples += 1
         complaints = list(complaints_about(value, method, file_id or report.path))
+        complaints += [
+            Complaint(name, f"{name} is missing, and the grader reads it as item.{name}")
+            for name in fields
+            if name not in value
+        ]
         for complaint in complaints:
             _first(report, "invalid_training_file", _sentence(report.n_examples, complaint))
             _add(report.faults, Fault(report.path, number, complaint.field, complaint.message))
@@ -119,7 +126,11 @@ def _conversation(example: Mapping[str, Any], method: str) -> Iterator[Complaint
     yield from _messages(messages, "messages")
     if method == Method.KTO and not isinstance(example.get("label"), bool):
         yield Complaint("label", "label must be true (desirable) or false (undesirable)")
-    if not isinstance(messages, list) or method == Method.REINFORCEMENT:
+    if not isinstance(messages, list):
+        return
+    if method == Method.REINFORCEMENT:
+        if messages and _role(messages[-1]) not in ("user", "tool"):
+            yield Complaint("messages", "the last message must be from the user")
         return
     replies = [m for m in messages if isinstance(m, dict) and m.get("role") == "assistant"]
     if not replies:

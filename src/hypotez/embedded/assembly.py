@@ -127,11 +127,8 @@ def assemble(
     """Open the store and put everything on top of it. Raises ``StorageError``."""
     store = Store.open(settings.database_url, settings.home)
     bases = base_folders(settings)
-    local = LocalModels(Models(store, bases), settings)
-    chain = settings.upstream_chain() if upstreams is None else upstreams
-    served = [Served(UpstreamBackend(upstream), upstream.models) for upstream in chain]
-    router = Router(store, local, served, settings.aliases, default=next(iter(bases)))
-    workers = Runs(store, router)
+    local, router = routing(settings, store, upstreams)
+    workers = Runs(store, router, keep_events=settings.server.keep_events)
     room = Room(
         settings.home, settings.database_url, settings.training.concurrency, settings.training.heartbeat_seconds
     )
@@ -167,6 +164,17 @@ def assemble(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Assembly(services, local, workers, webhooks, supervisor, _Server(config))
+
+
+def routing(
+    settings: Settings, store: Store, upstreams: Sequence[Upstream] | None = None
+) -> tuple[LocalModels, Router]:
+    """Who serves which model: the ones of this machine, and the upstreams of the settings unless others are given."""
+    bases = base_folders(settings)
+    local = LocalModels(Models(store, bases), settings)
+    chain = settings.upstream_chain() if upstreams is None else upstreams
+    served = [Served(UpstreamBackend(upstream), upstream.models) for upstream in chain]
+    return local, Router(store, local, served, settings.aliases, default=next(iter(bases)))
 
 
 def python_graders(settings: Settings) -> Limits:

@@ -46,7 +46,9 @@ class Adapters:
         return self._slots[owner]
 
     def release(self, owner: str) -> None:
-        self._users[owner] -= 1
+        """The other end of ``hold``; nothing for an owner whose slot somebody else fills (a training)."""
+        if owner in self._users:
+            self._users[owner] -= 1
 
     def can_hold(self, owner: str) -> bool:
         """Whether ``hold`` would find room now."""

@@ -9,16 +9,16 @@ from starlette.responses import Response
 from hypotez.errors import InvalidRequest
 from hypotez.server.answers import answer
 from hypotez.server.context import Context, Ctx
+from hypotez.server.graders import check_grader
 from hypotez.server.reading import json_router
 from hypotez.store import Document, Transaction
 from hypotez.wire.fine_tuning import Base, new_job
-from hypotez.wire.fine_tuning_requests import CreateJob
+from hypotez.wire.fine_tuning_requests import CreateJob, Reinforcement
 from hypotez.wire.paging import Limit, ListQuery, listing
 from hypotez.worker import job_events, job_states, jobs
 
 Json = dict[str, Any]
 
-TRAINABLE = ("supervised", "dpo", "kto")
 CHECKPOINT = "fine_tuning.job.checkpoint"
 
 router = json_router()
@@ -32,11 +32,7 @@ class CheckpointQuery(ListQuery):
 def create(body: CreateJob, ctx: Ctx) -> Response:
     """Queue a job. Faults of its data come after: as status ``failed``, an error and an event."""
     method, hyperparameters = body.way()
-    if method not in TRAINABLE:
-        raise InvalidRequest(
-            f"The method '{method}' is not available on this server; use one of {', '.join(TRAINABLE)}.",
-            param="method.type",
-        )
+    inside = _inside(body.reinforcement(), ctx)
     with ctx.store.write() as tx:
         made = ctx.once.find(tx, job_states.KIND)
         if made is None:
@@ -44,7 +40,7 @@ def create(body: CreateJob, ctx: Ctx) -> Response:
             for name in ("training_file", "validation_file"):
                 _check_file(tx, getattr(body, name), name, ctx.project)
             shown, private = new_job(
-                base, ctx.project, body.sent(), method, hyperparameters, ctx.services.training_threads
+                base, ctx.project, body.sent(), method, hyperparameters, ctx.services.training_threads, inside
             )
             made = tx.documents.create(
                 job_states.KIND, shown, project=ctx.project, private=private, request=ctx.once.fingerprint
@@ -100,6 +96,14 @@ def list_events(job_id: str, ctx: Ctx, query: Annotated[ListQuery, Query()]) -> 
 def list_checkpoints(job_id: str, ctx: Ctx, query: Annotated[CheckpointQuery, Query()]) -> Response:
     """The last three; the newest carries the name of the finished model."""
     return _children(job_id, ctx, CHECKPOINT, query)
+
+
+def _inside(reinforcement: Reinforcement | None, ctx: Context) -> Json:
+    """What a job of reinforcement has beside its hyperparameters. Raises ``InvalidRequest`` for a grader at fault."""
+    if reinforcement is None:
+        return {}
+    check_grader(reinforcement.grader, ctx.services.python_graders)
+    return {key: value for key, value in reinforcement.sent().items() if key != "hyperparameters"}
 
 
 def _base(tx: Transaction, model: str, ctx: Context) -> Base:

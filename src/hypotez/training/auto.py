@@ -49,6 +49,30 @@ def peak_rate(hidden_size: int, full: bool) -> float:
     return 5e-4 * math.pow(2048 / hidden_size, 0.78) * (0.1 if full else 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """How much reinforcement tries: replies to a prompt, steps between validations, replies to a prompt of those."""
+
+    group: int
+    eval_interval: int
+    eval_samples: int
+
+
+def exploration(
+    multiplier: float | Auto, eval_interval: int | Auto, eval_samples: int | Auto, steps: int
+) -> tuple[Exploration, dict[str, float]]:
+    """What is done, and the hyperparameters in OpenAI's names.
+
+    Eight replies to a prompt times the multiplier, at least two: there must be something to compare. About ten
+    validations in all, one reply to each prompt.
+    """
+    factor = 1.0 if multiplier == "auto" else multiplier
+    interval = max(1, steps // 10) if eval_interval == "auto" else eval_interval
+    samples = 1 if eval_samples == "auto" else eval_samples
+    told = {"compute_multiplier": factor, "eval_interval": interval, "eval_samples": samples}
+    return Exploration(max(2, min(80, round(8 * factor))), interval, samples), told
+
+
 def prompt_dropout(parameters: int) -> float:
     """A fifth for models of the built-in one's size, which know few wordings; nothing for larger ones."""
     return 0.2 if parameters < SMALL else 0.0

@@ -1,6 +1,7 @@
 """Training files (JSON lines) to token ids, held compactly: four bytes a token and one for whether it is learnt.
 
-An example is one or two sequences: a conversation (supervised, KTO) or a better and a worse ending of one (DPO).
+An example is one or two sequences: a conversation (supervised, KTO) or a better and a worse ending of one (DPO); for
+reinforcement it is a prompt alone, kept as it was written.
 Knows no torch and no loss. The server has checked the file before; what is wrong all the same is a ``DataError``.
 """
 
@@ -13,7 +14,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
-from hypotez.errors import DataError, Fault
+from hypotez.errors import DataError, Fault, HypotezError
 
 Json = dict[str, Any]
 
@@ -24,6 +25,10 @@ class Encoder(Protocol):
     def train_example(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
     ) -> tuple[list[int], list[bool]]: ...
+
+    def encode(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,37 @@ def read_judged(path: Path, chat: Encoder, limit: int) -> Examples:
         if examples.append([_encode(path, n, chat, learnt, row)], limit):
             examples.labels.append(label)
     return _some(path, examples)
+
+
+class Prompts(Examples):
+    """Reinforcement: what is asked, with the fields that its grader reads. The replies are drawn while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Json] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_prompts(path: Path, chat: Encoder, limit: int) -> Prompts:
+    """Reinforcement: ``{"messages": [..., user], "tools": [...], any other field}``; no reply stands there."""
+    prompts = Prompts()
+    for n, row in _rows(path):
+        messages = _field(path, n, row, "messages")
+        if not messages or messages[-1].get("role") == "assistant":
+            raise _fault(path, n, "messages", "must end with the message that is to be answered")
+        try:
+            length = len(chat.encode(messages, row.get("tools")))
+        except HypotezError as exc:
+            raise _fault(path, n, "messages", str(exc)) from exc
+        if length < limit:
+            prompts.rows.append(row)
+        else:
+            prompts.left_out += 1
+    if not prompts.rows:
+        raise _fault(path, 0, None, f"holds no prompt of less than {limit} tokens")
+    return prompts
 
 
 def _context(messages: Sequence[Json], weight: int = 0) -> list[Json]:

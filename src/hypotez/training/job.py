@@ -11,9 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
 import torch
 
@@ -22,94 +20,31 @@ from hypotez.nn.adapters import load_adapter, save_adapter
 from hypotez.nn.config import from_hf
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import companions, load, save
-from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, merge
+from hypotez.nn.lora import attach, detach, initialise, merge
 from hypotez.text import Chat
-from hypotez.training.auto import SMALL, Auto, Hyperparameters, prompt_dropout, resolve
+from hypotez.training.auto import SMALL, Hyperparameters, exploration, prompt_dropout, resolve
 from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
 from hypotez.training.examples import Examples, Thinned
+from hypotez.training.exploration import Explorer, Reinforcement
 from hypotez.training.logps import Policy
 from hypotez.training.loop import Loop, Position
 from hypotez.training.methods import Method, MethodName, method
 from hypotez.training.optimizer import AdamW
+from hypotez.training.spec import Journal, Result, Spec
 from hypotez.training.workers import Workers
 
-Wanted = Literal["run", "pause", "cancel"]
 KEPT_EPOCHS = 3
 
 
-@dataclass(frozen=True)
-class Spec:
-    """One job. Everything that decides its numbers is here; two runs of one spec give the same adapter."""
+def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = None) -> Result:
+    """Raises ``DataError`` for a file with nothing to learn, ``Conflict`` where ``work`` holds another job's state.
 
-    base: str  # a Hugging Face folder
-    training_file: Path
-    work: Path  # belongs to this job alone; states, epochs and the result live here
-    method: str = "supervised"  # or dpo, kto
-    validation_file: Path | None = None
-    start_adapter: Path | None = None  # goes on from it, with its rank and targets
-    n_epochs: int | Auto = "auto"
-    batch_size: int | Auto = "auto"
-    learning_rate_multiplier: float | Auto = "auto"
-    beta: float | Auto = "auto"
-    seed: int = 0
-    r: int = 16
-    alpha: float = 32.0
-    full: bool = False  # train the weights themselves, for small models; the result is a whole model
-    targets: tuple[str, ...] = ALL_LINEAR
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the weights; what is trained is float32
-    threads: int | None = None  # part of the numbers: another count rounds otherwise
-    max_tokens: int | None = None  # per example; None is the model's own limit
-    prompt_dropout: float | Auto = "auto"  # share of the prompts' tokens left out at each step; supervised only
-    early_stopping: int = 0  # epochs without a better full validation loss before it stops; 0 is never
-    save_every: float = 10.0  # seconds between states
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """``adapter`` is a PEFT folder (with ``full`` a model folder); None where ``stopped`` says why there is none."""
-
-    adapter: Path | None
-    steps: int
-    trained_tokens: int
-    final_loss: float
-    stopped: Wanted | None = None
-
-
-class Journal(Protocol):
-    """Where a training writes and from where it hears. After a restart the steps since the last state come again, with
-    the same numbers: keep one entry per step."""
-
-    def event(self, message: str, level: str = "info") -> None: ...
-
-    def hyperparameters(self, resolved: dict[str, float]) -> None: ...
-
-    def metrics(
-        self,
-        step: int,
-        total_steps: int,
-        train_loss: float,
-        train_accuracy: float,
-        valid_loss: float | None = None,
-        valid_accuracy: float | None = None,
-        full_valid_loss: float | None = None,
-        full_valid_accuracy: float | None = None,
-    ) -> None: ...
-
-    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
-        """An epoch's adapter. The last three stay in ``folder``; copy what shall live longer."""
-        ...
-
-    def wanted(self) -> Wanted:
-        """Asked after every step."""
-        ...
-
-
-def train(spec: Spec, journal: Journal) -> Result:
-    """Raises ``DataError`` for a file with nothing to learn, ``Conflict`` where ``work`` holds another job's state."""
+    ``reinforcement`` draws and grades the replies that the method of this name learns from.
+    """
     if (done := _read_result(spec)) is not None:
         return done
     threads = spec.threads or torch.get_num_threads()
-    how = method(spec.method, 0.1 if spec.beta == "auto" else spec.beta)
+    how = method(spec.method, _beta(spec))
     config = from_hf(json.loads((Path(spec.base) / "config.json").read_text()))
     # a small model's kernels end before a second thread has begun; its batches are shared out among threads anyway
     torch.set_num_threads(1 if config.parameters < SMALL else threads)
@@ -120,7 +55,7 @@ def train(spec: Spec, journal: Journal) -> Result:
         n_epochs=spec.n_epochs,
         batch=spec.batch_size,
         multiplier=spec.learning_rate_multiplier,
-        beta=spec.beta,
+        beta=_beta(spec),
         seed=spec.seed,
         examples=len(examples),
         hidden_size=config.hidden_size,
@@ -128,12 +63,16 @@ def train(spec: Spec, journal: Journal) -> Result:
         method_rate=how.rate,
         least_batch=how.least,
     )
-    journal.hyperparameters(parameters.as_dict())
+    explorer, explained = _explorer(spec, reinforcement, policy, parameters, len(examples))
+    journal.hyperparameters(parameters.as_dict() | explained)
     optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
     position = _resume(spec, parameters, optimizer)
     workers = Workers(threads if decoder.device.type == "cpu" else 1)
-    thin = _thinning(spec, config.parameters)
-    loop = Loop(policy, how, optimizer, parameters, examples, valid, _tokens_at_once(decoder), position, workers, thin)
+    thin, at_once = _thinning(spec, config.parameters), _tokens_at_once(decoder)
+    loop = Loop(policy, how, optimizer, parameters, examples, valid, at_once, position, workers, thin, explorer)
+    if explorer is not None and valid is not None and not position.step:
+        mean = explorer.validate(valid, 0)["valid"]["reward_mean"]
+        journal.event(f"Mean reward on the validation file before training: {mean:.4f}")
     try:
         return _run(spec, journal, loop)
     finally:
@@ -167,6 +106,8 @@ def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -
     publish(folder, lambda draft: _write(spec, decoder, draft))
     journal.checkpoint(at.step, folder, dict(at.last))
     loss = at.last.get("full_valid_loss")
+    if valid := at.last.get("rewards", {}).get("valid"):
+        loss = -valid["reward_mean"]
     if loss is not None:
         better = at.best_loss is None or loss < at.best_loss
         at.stale_epochs = 0 if better else at.stale_epochs + 1
@@ -234,6 +175,27 @@ def _read(spec: Spec, how: Method, limit: int, journal: Journal) -> tuple[Exampl
     if len(examples) < how.least:
         raise InvalidRequest(f"{spec.method} needs at least {how.least} examples, the file has {len(examples)}.")
     return examples, valid
+
+
+def _beta(spec: Spec) -> float:
+    if spec.beta != "auto":
+        return spec.beta
+    return 0.04 if spec.method == MethodName.REINFORCEMENT else 0.1  # the papers' own
+
+
+def _explorer(
+    spec: Spec, given: Reinforcement | None, policy: Policy, parameters: Hyperparameters, examples: int
+) -> tuple[Explorer | None, dict[str, float]]:
+    if spec.method != MethodName.REINFORCEMENT:
+        return None, {}
+    if given is None:
+        raise InvalidRequest(
+            "Reinforcement needs a sampler and a grader; pass train(spec, journal, Reinforcement(...))."
+        )
+    steps = -(-examples // parameters.batch_size) * parameters.n_epochs
+    how, told = exploration(spec.compute_multiplier, spec.eval_interval, spec.eval_samples, steps)
+    sampler = given.sampler(policy.decoder, policy.slot)
+    return Explorer(sampler, given.rewards, how, spec.seed), told
 
 
 def _thinning(spec: Spec, parameters: int) -> Callable[[Examples, int], Examples] | None:

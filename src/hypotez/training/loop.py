@@ -5,6 +5,7 @@ the same numbers to the last bit. Knows no files and no job.
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ from torch import Tensor
 from hypotez.errors import JobFailed
 from hypotez.training.auto import Hyperparameters
 from hypotez.training.examples import Examples
+from hypotez.training.exploration import Explorer
 from hypotez.training.logps import Policy
 from hypotez.training.methods import Method, Tally
 from hypotez.training.optimizer import AdamW, rate
@@ -48,7 +50,8 @@ class Score:
 class Loop:
     """``tokens_at_once`` bounds memory: a batch with more is worked through in parts, to the same gradient.
 
-    ``thin`` may change what of the examples is seen at a step, not what is learnt of them.
+    ``thin`` may change what of the examples is seen at a step, not what is learnt of them. With an ``explorer`` the
+    examples are prompts, and what is learnt are replies to them, drawn at every step anew.
     """
 
     def __init__(
@@ -63,10 +66,11 @@ class Loop:
         position: Position,
         workers: Workers | None = None,
         thin: Callable[[Examples, int], Examples] | None = None,
+        explorer: Explorer | None = None,
     ) -> None:
         self.policy, self.method, self.optimizer, self.parameters = policy, method, optimizer, parameters
         self.train, self.valid, self.tokens_at_once, self.position = train, valid, tokens_at_once, position
-        self.workers, self.thin = workers or Workers(1), thin
+        self.workers, self.thin, self.explorer = workers or Workers(1), thin, explorer
         self.steps_per_epoch = math.ceil(len(train) / parameters.batch_size)
         self.total_steps = self.steps_per_epoch * parameters.n_epochs
         self._orders: dict[int, list[int]] = {}
@@ -74,13 +78,16 @@ class Loop:
     def step(self) -> dict[str, Any]:
         """One optimiser step; the step's metrics as the job's journal takes them."""
         at, p = self.position, self.parameters
-        batch = self._batch(at.step)
-        count = self.method.count(self.train, batch)
-        shown = self.thin(self.train, at.step) if self.thin is not None else self.train
-        loss, right, seen = 0.0, 0, 0
-        for gradients, tally in self.workers.map(lambda part: self._gradients(shown, part, count), self._parts(batch)):
+        begun = time.perf_counter()
+        shown, which, told = self._shown(self._batch(at.step))
+        learning = time.perf_counter()
+        count = self.method.count(self.train if self.explorer is None else shown, which)
+        loss, right, seen, drift = 0.0, 0, 0, 0.0
+        parts = self._parts(which, shown)
+        for gradients, tally in self.workers.map(lambda part: self._gradients(shown, part, count), parts):
             self.optimizer.add(gradients)
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
+            drift += tally.drift
         if not math.isfinite(loss):
             raise JobFailed(
                 f"The loss became {loss} at step {at.step + 1}; lower learning_rate_multiplier "
@@ -88,14 +95,19 @@ class Loop:
             )
         self.optimizer.step(self.rate(at.step))
         at.step += 1
-        at.trained_tokens += sum(self.train.length(i) for i in batch)
+        at.trained_tokens += sum(shown.length(i) for i in which)
         metrics: dict[str, Any] = {
             "step": at.step,
             "total_steps": self.total_steps,
             "train_loss": loss / count,
             "train_accuracy": right / max(seen, 1),
         }
-        if self.valid is not None:
+        if self.explorer is not None:
+            told["train"]["kl_mean"] = drift / count
+            told["timing"]["training"] = time.perf_counter() - learning
+            metrics |= {"train_accuracy": None, "rewards": told | self._rewarded()}
+            told["timing"]["full_iteration"] = time.perf_counter() - begun
+        elif self.valid is not None:
             metrics |= self._validate()
         at.last = metrics
         return metrics
@@ -137,6 +149,21 @@ class Loop:
             score = self.score(self.valid, range(len(self.valid)))
             found |= {"full_valid_loss": score.loss, "full_valid_accuracy": score.accuracy}
         return found
+
+    def _shown(self, batch: list[int]) -> tuple[Examples, Sequence[int], dict[str, Any]]:
+        """What is learnt from at this step, which of it, and what is told of how it came about."""
+        step = self.position.step
+        if self.explorer is not None:
+            rollouts, told = self.explorer.explore(self.train, batch, step)
+            return rollouts, range(len(rollouts)), told
+        return self.thin(self.train, step) if self.thin is not None else self.train, batch, {}
+
+    def _rewarded(self) -> dict[str, Any]:
+        step = self.position.step
+        if self.explorer is None or self.valid is None:
+            return {}
+        due = self.explorer.validates(step) or self.epoch_ended
+        return self.explorer.validate(self.valid, step) if due else {}
 
     def _batch(self, step: int) -> list[int]:
         epoch, at = divmod(step, self.steps_per_epoch)

@@ -1,6 +1,6 @@
 """The losses, as functions of log-probabilities. Knows no model, no file and no loop.
 
-Sources: Rafailov et al. 2023 (DPO); Ethayarajh et al. 2024 (KTO).
+Sources: Rafailov et al. 2023 (DPO); Ethayarajh et al. 2024 (KTO); Shao et al. 2024 (GRPO).
 """
 
 import torch
@@ -32,3 +32,27 @@ def kto_weights(desirable: int, undesirable: int) -> tuple[float, float]:
     if not desirable or not undesirable:
         return 1.0, 1.0
     return max(1.0, undesirable / desirable), max(1.0, desirable / undesirable)
+
+
+def grpo(
+    logps: Tensor, old: Tensor, advantages: Tensor, ref: Tensor | None, beta: float, clip: float = 0.2
+) -> tuple[Tensor, Tensor]:
+    """(N,) of tokens each: log-probabilities now, when they were drawn, and under the reference; the advantage of the
+    reply that the token belongs to.
+
+    Returns loss (N,) and the estimate of the KL divergence (N,), zeros without a reference. A token that has become
+    more or less likely than ``1 + clip`` or ``1 - clip`` times what it was gains nothing from going further. The
+    divergence is weighed by the ratio, which makes its gradient the true one: logps - ref (DeepSeek-V3.2, 2025).
+    """
+    ratio = torch.exp(logps - old)
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    if ref is None:
+        return -gain, torch.zeros_like(gain)
+    kl = torch.exp(ref - logps) - (ref - logps) - 1
+    return beta * ratio * kl - gain, kl
+
+
+def group_advantages(rewards: Tensor) -> Tensor:
+    """(prompts, replies) rewards -> how much better each reply did than its prompt's others, in their deviations."""
+    mean, deviation = rewards.mean(1, keepdim=True), rewards.std(1, keepdim=True)
+    return (rewards - mean) / (deviation + 1e-4)

@@ -8,27 +8,39 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hypotez.training.examples import Encoder, Examples, Tokens, read_conversations, read_judged, read_pairs
+from hypotez.training.examples import (
+    Encoder,
+    Examples,
+    Tokens,
+    read_conversations,
+    read_judged,
+    read_pairs,
+    read_prompts,
+)
+from hypotez.training.exploration import Rollouts
 from hypotez.training.logps import Laid, Policy, lay, sums
-from hypotez.training.losses import dpo, kto, kto_weights
+from hypotez.training.losses import dpo, grpo, kto, kto_weights
 
 
 class MethodName(StrEnum):
     SUPERVISED = "supervised"
     DPO = "dpo"
     KTO = "kto"
+    REINFORCEMENT = "reinforcement"
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sums over ``count`` things that are averaged: tokens for supervised, pairs for DPO, examples for KTO.
+    """Sums over ``count`` things that are averaged: tokens for supervised, pairs for DPO, examples for KTO, replies.
 
-    ``right`` counts tokens guessed first, pairs ranked rightly, examples whose reward has the right sign.
+    ``right`` counts tokens guessed first, pairs ranked rightly, examples whose reward has the right sign, replies that
+    did better than their group.
     """
 
     loss: Tensor  # a number, with gradient
     right: int
     count: int
+    drift: float = 0.0  # KL divergence from the reference; reinforcement only
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,8 @@ def method(name: str, beta: float) -> Method:
             return Method(read_pairs, _each, lambda p, e, batch: _dpo(p, e, batch, beta), rate=0.2)
         case MethodName.KTO:
             return Method(read_judged, _each, lambda p, e, batch: _kto(p, e, batch, beta), rate=0.2, least=2)
+        case MethodName.REINFORCEMENT:
+            return Method(read_prompts, _each, lambda p, e, batch: _grpo(p, e, batch, beta), rate=0.2)
 
 
 def _learnt(examples: Examples, batch: Sequence[int]) -> int:
@@ -93,6 +107,20 @@ def _kto(policy: Policy, examples: Examples, batch: Sequence[int], beta: float) 
         kto_weights(up, len(examples) - up),
     )
     return Tally(losses.sum(), int(((rewards > 0) == desirable).sum()), len(batch))
+
+
+def _grpo(policy: Policy, examples: Examples, batch: Sequence[int], beta: float) -> Tally:
+    assert isinstance(examples, Rollouts)
+    device = policy.decoder.device
+    laid = _lay(policy, [examples[i][0] for i in batch])
+    logps, _ = policy.logps(laid)
+    old = torch.tensor([logp for i in batch for logp in examples.logps[i]], device=device)
+    advantages = torch.tensor([examples.advantages[i] for i in batch], device=device)
+    ref = policy.reference_logps(laid) if beta else None
+    losses, kl = grpo(logps, old, advantages[laid.owner], ref, beta)
+    lengths = sums(torch.ones_like(losses), laid)
+    drift = float((sums(kl.detach(), laid) / lengths).sum())
+    return Tally((sums(losses, laid) / lengths).sum(), int((advantages > 0).sum()), len(batch), drift)
 
 
 def mismatched(sequences: Sequence[Tokens]) -> list[Tokens]:

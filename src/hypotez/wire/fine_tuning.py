@@ -27,12 +27,21 @@ class Base:
 
 
 def new_job(
-    base: Base, project: str, request: Json, method: str, hyperparameters: Json, threads: int
+    base: Base,
+    project: str,
+    request: Json,
+    method: str,
+    hyperparameters: Json,
+    threads: int,
+    inside: Json | None = None,
 ) -> tuple[Json, Json]:
-    """A job's body and private part. Everything that decides its numbers is fixed here."""
+    """A job's body and private part. Everything that decides its numbers is fixed here.
+
+    ``inside`` is what the method has beside hyperparameters (reinforcement: its grader), shown and kept.
+    """
     id = new_id("ftjob")
     numbers = {name: hyperparameters[name] for name in NUMBERS}
-    shown = {**numbers, **({"beta": hyperparameters["beta"]} if "beta" in hyperparameters else {})}
+    shown = {name: value for name, value in hyperparameters.items() if name not in ("full", "early_stopping")}
     body = shape(
         FineTuningJob,
         id=id,
@@ -56,13 +65,14 @@ def new_job(
         user_provided_suffix=request.get("suffix"),
     )
     # the SDK's Literal knows no kto, so the method does not go through its type
-    body["method"] = {"type": method, method: {"hyperparameters": shown}}
+    body["method"] = {"type": method, method: {**(inside or {}), "hyperparameters": shown}}
     private = {
         "root": base.root,
         "folder": base.folder,
         "start_adapter": base.adapter,
         "hyperparameters": hyperparameters,
         "method": method,
+        **(inside or {}),
         "threads": threads,
         "name": model_name(base.root, project, request.get("suffix"), random_name(8)),
     }

@@ -1,15 +1,18 @@
 """The body of POST /v1/fine_tuning/jobs, with OpenAI's bounds.
 
-Extensions: ``method.type`` ``kto``; in the hyperparameters ``full`` (train the weights themselves, not an adapter) and
-``early_stopping`` (epochs without a better validation loss).
+Extensions: ``method.type`` ``kto``; in the hyperparameters ``full`` (train the weights themselves, not an adapter),
+``early_stopping`` (epochs without a better validation loss, or reward) and, for reinforcement, ``beta`` (how strongly
+it is held near the model it began as).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hypotez.errors import InvalidRequest
 from hypotez.wire.bodies import Body, Metadata, ModelName
+from hypotez.wire.graders import Grader
 
 Json = dict[str, Any]
 Auto = Literal["auto"]
@@ -30,6 +33,14 @@ class PreferenceHyperparameters(Hyperparameters):
     beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
 
 
+class ReinforcementHyperparameters(Hyperparameters):
+    beta: Auto | Annotated[float, Field(ge=0, le=2)] = "auto"
+    compute_multiplier: Auto | Annotated[float, Field(gt=0.00001, le=10)] = "auto"
+    eval_interval: Auto | Annotated[int, Field(ge=1)] = "auto"
+    eval_samples: Auto | Annotated[int, Field(ge=1, le=128)] = "auto"
+    reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
+
+
 class Supervised(Body):
     hyperparameters: Hyperparameters | None = None
 
@@ -38,12 +49,26 @@ class Preference(Body):
     hyperparameters: PreferenceHyperparameters | None = None
 
 
+class Reinforcement(Body):
+    grader: Grader
+    hyperparameters: ReinforcementHyperparameters | None = None
+    response_format: Json | None = None
+
+
 class MethodChoice(Body):
     type: Literal["supervised", "dpo", "kto", "reinforcement"]
     supervised: Supervised | None = None
     dpo: Preference | None = None
     kto: Preference | None = None
-    reinforcement: Json | None = None
+    reinforcement: Reinforcement | None = None
+
+
+OF: Mapping[str, type[Hyperparameters]] = {
+    "supervised": Hyperparameters,
+    "dpo": PreferenceHyperparameters,
+    "kto": PreferenceHyperparameters,
+    "reinforcement": ReinforcementHyperparameters,
+}
 
 
 class Wandb(Body):
@@ -75,17 +100,28 @@ class CreateJob(Body):
         Raises ``InvalidRequest`` where the two places for hyperparameters contradict each other.
         """
         kind = self.method.type if self.method is not None else "supervised"
-        model = Hyperparameters if kind == "supervised" else PreferenceHyperparameters
         chosen = getattr(self.method, kind, None) if self.method is not None else None
-        nested = chosen.hyperparameters if isinstance(chosen, Supervised | Preference) else None
+        nested = chosen.hyperparameters if isinstance(chosen, Supervised | Preference | Reinforcement) else None
         if nested is not None and self.hyperparameters is not None:
             raise InvalidRequest(
                 "'hyperparameters' and 'method' cannot both be given: the first is the older place for the same.",
                 param="hyperparameters",
             )
         given = nested or self.hyperparameters
-        values = model(**({} if given is None else given.sent())).model_dump(mode="json")
+        values = OF[kind](**({} if given is None else given.sent())).model_dump(mode="json")
         return kind, {key: "auto" if value is None else value for key, value in values.items()}
+
+    def reinforcement(self) -> Reinforcement | None:
+        """What the method of that name cannot do without. Raises ``InvalidRequest`` where it was not given."""
+        if self.method is None or self.method.type != "reinforcement":
+            return None
+        if self.method.reinforcement is None:
+            raise InvalidRequest(
+                "Missing required parameter: 'method.reinforcement'.",
+                param="method.reinforcement",
+                code="missing_required_parameter",
+            )
+        return self.method.reinforcement
 
 
 class CreatePermissions(Body):

@@ -10,10 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypotez.store import Transaction
+from hypotez.worker import job_rewards
 
 Json = dict[str, Any]
 
 KIND = "fine_tuning.job.event"
+
+COLUMNS = {  # of the result file, and what of a step's data stands there
+    "step": "step",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_mean_token_accuracy",
+}
 
 
 def tell(
@@ -50,13 +59,16 @@ def metrics(
     step: int,
     total_steps: int,
     train_loss: float,
-    train_accuracy: float,
+    train_accuracy: float | None,
     valid_loss: float | None = None,
     valid_accuracy: float | None = None,
     full_valid_loss: float | None = None,
     full_valid_accuracy: float | None = None,
+    rewards: Json | None = None,
 ) -> tuple[str, Json]:
     """OpenAI's sentence and data for one step."""
+    if rewards is not None:
+        return job_rewards.metrics(step, total_steps, train_loss, rewards)
     text = f"Step {step}/{total_steps}: training loss={train_loss:.2f}"
     if valid_loss is not None:
         text += f", validation loss={valid_loss:.2f}"
@@ -77,9 +89,9 @@ def metrics(
 
 def results_csv(steps: list[Json]) -> str:
     """OpenAI's result file from the metrics of every step, oldest first; cells are empty where nothing was measured."""
-    columns = ("step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
-    lines = ["step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"]
-    lines += [",".join(_cell(step.get(column)) for column in columns) for step in steps]
+    columns = job_rewards.COLUMNS if steps and "train_mean_reward" in steps[0] else COLUMNS
+    lines = [",".join(columns)]
+    lines += [",".join(_cell(step.get(key)) for key in columns.values()) for step in steps]
     return "\n".join(lines) + "\n"
 
 

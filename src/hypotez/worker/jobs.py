@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from hypotez.data.check import Report, check_training_file
 from hypotez.errors import NotFound
+from hypotez.grading.check import item_fields
 from hypotez.store import Document, Store, Transaction, WorkItem
+from hypotez.wire.graders import Grader
 from hypotez.worker import job_events
 from hypotez.worker.job_states import KIND, VALIDATION, WORK, move
 
@@ -128,7 +132,8 @@ def _check(store: Store, home: Path, job: Document, name: str) -> Report:
         draft.replace(copy)
         draft.unlink(missing_ok=True)  # still there where both are links to one file already
     minimum = {} if name == "training_file" else {"minimum": 1}
-    return check_training_file(copy, job.private["method"], name=id, file_id=id, **minimum)
+    fields = item_fields(TypeAdapter(Grader).validate_python(job.private["grader"])) if "grader" in job.private else []
+    return check_training_file(copy, job.private["method"], name=id, file_id=id, fields=fields, **minimum)
 
 
 def data_path(home: Path, id: str, name: str) -> Path:

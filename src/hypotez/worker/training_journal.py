@@ -44,6 +44,10 @@ class TrainingJournal:
         self._first: tuple[float, int] | None = None  # when this process's first step ended, and which it was
         self._estimated = 0.0
 
+    @property
+    def store(self) -> Store:
+        return self._store
+
     # what training.job.train calls
 
     def event(self, message: str, level: str = "info") -> None:
@@ -57,7 +61,8 @@ class TrainingJournal:
             method = job.body["method"]["type"]
             shown = job.body["method"][method]["hyperparameters"]
             numbers = {key: resolved.get(key, value) for key, value in job.body["hyperparameters"].items()}
-            inside = {"type": method, method: {"hyperparameters": {**shown, **_only(resolved, shown)}}}
+            resolved_shown = {**job.body["method"][method], "hyperparameters": {**shown, **_only(resolved, shown)}}
+            inside = {"type": method, method: resolved_shown}
             tx.documents.change(job, {"hyperparameters": numbers, "method": inside})
 
     def metrics(
@@ -65,14 +70,15 @@ class TrainingJournal:
         step: int,
         total_steps: int,
         train_loss: float,
-        train_accuracy: float,
+        train_accuracy: float | None,
         valid_loss: float | None = None,
         valid_accuracy: float | None = None,
         full_valid_loss: float | None = None,
         full_valid_accuracy: float | None = None,
+        rewards: Json | None = None,
     ) -> None:
         valid = (valid_loss, valid_accuracy, full_valid_loss, full_valid_accuracy)
-        message, data = job_events.metrics(step, total_steps, train_loss, train_accuracy, *valid)
+        message, data = job_events.metrics(step, total_steps, train_loss, train_accuracy, *valid, rewards)
         with self._store.write() as tx:
             self._tell(tx, message, data=data, key=f"step {step}")
             job = tx.documents.get(KIND, self.job.id)

@@ -1,0 +1,82 @@
+"""What a training is told, what it gives, and whom it talks to meanwhile. Plain values; knows no tensor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from hypotez.nn.lora import ALL_LINEAR
+from hypotez.training.auto import Auto
+
+Wanted = Literal["run", "pause", "cancel"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One job. Everything that decides its numbers is here; two runs of one spec give the same adapter."""
+
+    base: str  # a Hugging Face folder
+    training_file: Path
+    work: Path  # belongs to this job alone; states, epochs and the result live here
+    method: str = "supervised"  # or dpo, kto, reinforcement
+    validation_file: Path | None = None
+    start_adapter: Path | None = None  # goes on from it, with its rank and targets
+    n_epochs: int | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    learning_rate_multiplier: float | Auto = "auto"
+    beta: float | Auto = "auto"
+    seed: int = 0
+    r: int = 16
+    alpha: float = 32.0
+    full: bool = False  # train the weights themselves, for small models; the result is a whole model
+    targets: tuple[str, ...] = ALL_LINEAR
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the weights; what is trained is float32
+    threads: int | None = None  # part of the numbers: another count rounds otherwise
+    max_tokens: int | None = None  # per example; None is the model's own limit
+    prompt_dropout: float | Auto = "auto"  # share of the prompts' tokens left out at each step; supervised only
+    early_stopping: int = 0  # epochs without a better full validation loss (or reward) before it stops; 0 is never
+    compute_multiplier: float | Auto = "auto"  # reinforcement: how much is tried, see ``auto.exploration``
+    eval_interval: int | Auto = "auto"  # reinforcement: steps between validations
+    eval_samples: int | Auto = "auto"  # reinforcement: replies to each prompt of a validation
+    reward: str = ""  # reinforcement: the grader and the replies' form; decides the numbers as all of this does
+    save_every: float = 10.0  # seconds between states
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``adapter`` is a PEFT folder (with ``full`` a model folder); None where ``stopped`` says why there is none."""
+
+    adapter: Path | None
+    steps: int
+    trained_tokens: int
+    final_loss: float
+    stopped: Wanted | None = None
+
+
+class Journal(Protocol):
+    """Where a training writes and from where it hears. After a restart the steps since the last state come again, with
+    the same numbers: keep one entry per step."""
+
+    def event(self, message: str, level: str = "info") -> None: ...
+
+    def hyperparameters(self, resolved: dict[str, float]) -> None: ...
+
+    def metrics(
+        self,
+        step: int,
+        total_steps: int,
+        train_loss: float,
+        train_accuracy: float | None,
+        valid_loss: float | None = None,
+        valid_accuracy: float | None = None,
+        full_valid_loss: float | None = None,
+        full_valid_accuracy: float | None = None,
+        rewards: dict[str, Any] | None = None,
+    ) -> None: ...
+
+    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
+        """An epoch's adapter. The last three stay in ``folder``; copy what shall live longer."""
+        ...
+
+    def wanted(self) -> Wanted:
+        """Asked after every step."""
+        ...
