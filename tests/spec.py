@@ -29,8 +29,13 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 @functools.cache
+def document() -> dict[str, Any]:
+    """The whole specification."""
+    return _modern(json.loads(PATH.read_text()))
+
+
 def _components() -> dict[str, Any]:
-    return _modern(json.loads(PATH.read_text())["components"]["schemas"])
+    return document()["components"]["schemas"]
 
 
 def _modern(node: Any) -> Any:

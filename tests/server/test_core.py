@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
+from fastapi import APIRouter
 from pydantic import Field
 from tests.serving import serve_for_test
 
@@ -20,6 +21,7 @@ from hypotez.wire.bodies import Body, Metadata
 from hypotez.wire.ids import new_id
 
 router = json_router()
+plain = APIRouter()  # as for forms and for paths with slashes: FastAPI's own way
 
 
 class CreateThing(Body):
@@ -42,9 +44,14 @@ def broken() -> None:
     raise ZeroDivisionError
 
 
+@plain.get("/broken/form")
+def broken_form() -> None:
+    raise ZeroDivisionError
+
+
 @pytest.fixture
 def server(tmp_path):
-    with serve_for_test(tmp_path, routers=[router]) as running:
+    with serve_for_test(tmp_path, routers=[router, plain]) as running:
         yield running
 
 
@@ -171,8 +178,9 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
     assert "at most" in answer["error"]["message"]
 
 
-def test_a_fault_of_ours_is_a_500_in_the_envelope_and_a_traceback_in_the_log(server, caplog):
-    status, answer = request(server, "GET", "/v1/broken")
+@pytest.mark.parametrize("path", ["/v1/broken", "/v1/broken/form"])
+def test_a_fault_of_ours_is_a_500_in_the_envelope_and_a_traceback_in_the_log(server, caplog, path):
+    status, answer = request(server, "GET", path)
 
     assert (status, answer["error"]["type"]) == (500, "server_error")
     assert "ZeroDivisionError" in caplog.text

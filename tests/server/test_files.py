@@ -38,6 +38,13 @@ def test_a_file_comes_back_as_it_was(server):
     conforms("OpenAIFile", made)
 
 
+@pytest.mark.parametrize("purpose", ["fine-tune", "assistants", "batch", "user_data", "vision", "evals"])
+def test_every_purpose_that_openai_knows_is_taken(server, purpose):
+    made = upload(server, purpose=purpose)
+
+    assert [file.purpose for file in server.client.files.list(purpose=purpose)] == [made.purpose] == [purpose]
+
+
 def test_lists_are_filtered_by_purpose_and_paged(server):
     ids = [upload(server, name=f"{n}.jsonl").id for n in range(3)]
     upload(server, b"\x89PNG", "a.png", "vision")

@@ -48,6 +48,7 @@ def install(app: FastAPI) -> None:
         HypotezError: _domain,
         RequestValidationError: _validation,
         HTTPException: _http,
+        Exception: _unexpected,  # else Starlette answers it in plain text before ``Edge`` hears of it
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -61,6 +62,10 @@ async def _domain(request: Request, error: Exception) -> Response:
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return problem(fault(error.errors()))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return unexpected(error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
