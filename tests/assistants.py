@@ -59,12 +59,12 @@ class AssistantsServer:
 
 @contextmanager
 def assistants_server(home: Path, backend: Backend | None = None, **values) -> Iterator[AssistantsServer]:
-    """``values`` are fields of ``Services``; ``silence`` is the executor's."""
+    """``values`` are fields of ``Services``; ``silence`` and ``keep_events`` are the executor's."""
     executors: list[Runs] = []
-    silence = values.pop("silence", 2.0)
+    patience = {name: values.pop(name) for name in ("silence", "keep_events") if name in values}
 
     async def execute(services: Services) -> None:
-        executors.append(Runs(services.store, services.router, silence=silence))
+        executors.append(Runs(services.store, services.router, **{"silence": 2.0, **patience}))
         await executors[0].run()
 
     def wake(kind: str) -> None:

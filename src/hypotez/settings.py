@@ -52,6 +52,7 @@ class ServerSettings(Section):
     api_key: SecretStr | None = Field(None, description="One key that opens everything; also HYPOTEZ_API_KEY.")
     max_upload: int = Field(512 * 1024**2, gt=0, description="Largest file accepted, in bytes.")
     run_seconds: int = Field(600, gt=0, description="Seconds after which a run that is not finished expires.")
+    keep_events: float = Field(24 * 3600, gt=0, description="Seconds for which the stream of an ended run is kept.")
 
 
 class EngineSettings(Section):

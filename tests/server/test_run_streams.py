@@ -13,6 +13,7 @@ from tests.assistants import assistants_server, check_event
 
 from hypotez.errors import UpstreamError
 from hypotez.testing import Fail, ScriptedBackend, Slow, ToolCall, ToolCalls
+from hypotez.worker.forgetting import forget_before
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # OpenAI marked the SDK's calls so
 
@@ -289,6 +290,41 @@ def test_following_a_run_that_is_over_replays_it_and_ends(scene):
     assert [name for _, name, _ in whole].count("thread.run.queued") == 2
     assert whole[-2][1] == "thread.run.completed"
     assert [name for _, name, _ in beyond] == ["done"]
+
+
+def test_events_are_cleared_some_time_after_the_run_has_ended_and_not_before(scene):
+    server = scene("Hello.", OSLO, "Cold.")
+    runs, store = server.beta.threads.runs, server.running.store
+    ended = runs.create_and_poll(thread_id=server.thread_id, assistant_id=server.assistant_id)
+    waiting = runs.create_and_poll(thread_id=server.thread_id, assistant_id=server.assistant_id)
+    ended_path, waiting_path = (f"/threads/{server.thread_id}/runs/{run.id}/stream" for run in (ended, waiting))
+
+    assert forget_before(store, time.time() - 3600) == 0
+    assert len(read_raw(server, ended_path)) > 5
+    assert forget_before(store, time.time() + 1) == 1
+
+    assert [name for _, name, _ in read_raw(server, ended_path)] == ["thread.run.completed", "done"]
+    assert [name for _, name, _ in read_raw(server, waiting_path)][-2:] == ["thread.run.requires_action", "done"]
+    done = runs.submit_tool_outputs_and_poll(
+        run_id=waiting.id, thread_id=server.thread_id, tool_outputs=[{"tool_call_id": "call_oslo", "output": "-5"}]
+    )
+    assert done.status == "completed"
+
+
+def test_an_executor_clears_events_by_itself(scene):
+    server = scene("Hello.", keep_events=0.2)
+    run = server.beta.threads.runs.create_and_poll(thread_id=server.thread_id, assistant_id=server.assistant_id)
+
+    deadline = time.monotonic() + 20
+    while events_of(server, run.id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert events_of(server, run.id) == []
+
+
+def events_of(server, run_id):
+    with server.running.store.read() as tx:
+        return tx.events.after(run_id)
 
 
 def test_deleting_the_thread_ends_its_streams_with_an_error(scene):

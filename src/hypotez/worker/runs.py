@@ -16,6 +16,7 @@ from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import new_id
 from hypotez.wire.run_events import Turn
 from hypotez.worker import run_execution, threads
+from hypotez.worker.forgetting import KEEP_SECONDS, forget
 from hypotez.worker.journal import Journal
 from hypotez.worker.queue import SILENCE_SECONDS, Queue
 from hypotez.worker.routing import Router
@@ -37,12 +38,21 @@ log = logging.getLogger(__name__)
 
 
 class Runs:
-    """The executor of this process. ``run`` until cancelled; ``wake`` it (from any thread) when a run was queued."""
+    """The executor of this process. ``run`` until cancelled; ``wake`` it (from any thread) when a run was queued.
+
+    ``keep_events`` is in seconds: for how long the stream of a run that has ended can be replayed.
+    """
 
     def __init__(
-        self, store: Store, router: Router, *, concurrency: int = CONCURRENCY, silence: float = SILENCE_SECONDS
+        self,
+        store: Store,
+        router: Router,
+        *,
+        concurrency: int = CONCURRENCY,
+        silence: float = SILENCE_SECONDS,
+        keep_events: float = KEEP_SECONDS,
     ) -> None:
-        self._store, self._router = store, router
+        self._store, self._router, self._keep_events = store, router, keep_events
         self._journal = Journal(store)
         self._queue = Queue(store, WORK, self._perform, concurrency=concurrency, silence=silence)
 
@@ -50,12 +60,13 @@ class Runs:
         self._queue.wake()
 
     async def run(self) -> None:
-        writing = asyncio.create_task(self._journal.run())
+        beside = [asyncio.create_task(work) for work in (self._journal.run(), forget(self._store, self._keep_events))]
         try:
             await self._queue.run()
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _perform(self, item: WorkItem) -> None:
         unwanted = asyncio.Event()
