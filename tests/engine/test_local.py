@@ -209,7 +209,8 @@ def test_a_required_tool_is_called_validly(backend_of, choice):
         jsonschema.validate(json.loads(function["arguments"]), schemas[function["name"]])
         assert call["id"].startswith("call_")
         assert reply["text"] == ""
-        assert reply["finish"] == "tool_calls"
+        # OpenAI's: a call that the client named itself is no news
+        assert reply["finish"] == ("tool_calls" if choice == "required" else "stop")
         assert choice == "required" or function["name"] == "add"
 
 

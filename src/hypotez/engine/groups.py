@@ -85,7 +85,7 @@ class GroupSampler:
                     slot=self._slot,
                     guide=request.guide(self._grammars),
                 ),
-                Reply(self._chat, index, request.stops, request.tools),
+                Reply(self._chat, index, request.stops, request.tools, request.called),
             )
             for index, wish in enumerate(request.choices)
         ]

@@ -177,7 +177,7 @@ def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop
         TokenSequence(request.prompt, wish, eos_ids=base.chat.eos_ids, owner=owner, guide=request.guide(base.grammars))
         for wish in request.choices
     ]
-    replies = [Reply(base.chat, i, request.stops, request.tools) for i in range(len(sequences))]
+    replies = [Reply(base.chat, i, request.stops, request.tools, request.called) for i in range(len(sequences))]
     return Job(sequences, replies, loop, source.adapter)
 
 

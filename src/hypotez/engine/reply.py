@@ -15,15 +15,21 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class Reply:
-    """One choice. ``push`` after every token; ``over`` is set once a stop string ends it early."""
+    """One choice. ``push`` after every token; ``over`` is set once a stop string ends it early.
 
-    def __init__(self, chat: Chat, index: int, stops: Sequence[str], tools: Sequence[str]) -> None:
+    ``called`` is the reason that a choice with calls ends with.
+    """
+
+    def __init__(
+        self, chat: Chat, index: int, stops: Sequence[str], tools: Sequence[str], called: str = "tool_calls"
+    ) -> None:
         self._chat = chat
         self._index = index
         self._stream = chat.stream()
         self._stops = Stops(stops)
         self._calls = ToolCalls(chat.tool_format, tools) if tools else None
         self._called = 0
+        self._finish_called = called
         self._logprobs: list[Json] = []
         self.over = False
 
@@ -62,7 +68,7 @@ class Reply:
             choices += [self._call(call) for call in calls]
         if self._logprobs:  # of tokens without text of their own
             choices.append(self._choice({"content": ""}))
-        reason = "tool_calls" if self._called and finish is Finish.STOP else finish.value
+        reason = self._finish_called if self._called and finish is Finish.STOP else finish.value
         return [*choices, {**self._choice({}), "finish_reason": reason}]
 
     def _choice(self, delta: Json) -> Json:

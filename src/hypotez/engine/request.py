@@ -32,6 +32,7 @@ class ChatRequest:
     choices: list[Sampling]
     stops: list[str]
     tools: list[str]  # names of the functions that may be called; empty when none may
+    called: str  # the finish_reason of a reply that called one
     grammar: str | None
     grammar_param: str
 
@@ -61,6 +62,8 @@ def read(body: Json, chat: Chat, grammars: Grammars, context: int) -> ChatReques
         choices=[_choice(sampling, i) for i in range(count)],
         stops=_stops(body),
         tools=[tool["function"]["name"] for tool in tools],
+        # OpenAI's: who named the function knows that it is called
+        called="stop" if _names_function(body) else "tool_calls",
         grammar=grammar,
         grammar_param=param,
     )
@@ -181,10 +184,14 @@ def _tools(body: Json) -> tuple[list[Json], list[Json]]:
     return tools, named
 
 
+def _names_function(body: Json) -> bool:
+    choice = body.get("tool_choice", body.get("function_call"))
+    return isinstance(choice, Mapping) and choice.get("type") != "allowed_tools"
+
+
 def _grammar(body: Json, grammars: Grammars, forced: list[Json]) -> tuple[str | None, str]:
     if forced:
-        named = isinstance(body.get("tool_choice", body.get("function_call")), Mapping)
-        parallel = body.get("parallel_tool_calls", True) is not False and not named
+        parallel = body.get("parallel_tool_calls", True) is not False and not _names_function(body)
         return grammars.tool_grammar(forced, parallel), "tools"
     return format_grammar(body.get("response_format") or {}), "response_format"
 
