@@ -153,7 +153,10 @@ def test_a_sound_file_has_no_faults(tmp_path: Path, method: str, example: dict):
             "supervised",
             {
                 "messages": [
-                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}] * 11},
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}] * 11,
+                    },
                     REPLY,
                 ]
             },
@@ -296,3 +299,24 @@ def test_tokens_are_counted_as_openai_does_around_an_estimate_of_the_content():
     assert of_text("word " * 100) == 125
     assert of_text("слово " * 100) == pytest.approx(225, abs=1)
     assert of_example(GOOD) == 3 + (3 + 1) + (3 + 2)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5000], ids=["deep", "endless number"])
+def test_a_line_that_no_parser_takes_is_a_fault_like_others(tmp_path, value):
+    path = tmp_path / "train.jsonl"
+    path.write_text(f'{{"messages": {value}}}\n')
+
+    report = check_training_file(path)
+
+    assert (report.faults[0].line, report.code) == (1, "invalid_training_file")
+
+
+def test_images_are_counted_over_the_file(tmp_path):
+    picture = {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}
+    path = tmp_path / "train.jsonl"
+    line = json.dumps({"messages": [{"role": "user", "content": [picture]}, REPLY]}) + "\n"
+    path.write_text(line * 50_001)
+
+    report = check_training_file(path)
+
+    assert report.first_openai_message.endswith("50001 examples have images, at most 50000 may")

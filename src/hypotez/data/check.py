@@ -11,13 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hypotez.data import tokens
+from hypotez.data import pictures, tokens
 from hypotez.data.documents import not_a_dictionary
 from hypotez.errors import Fault
 
 MINIMUM = 10  # examples in a training file, OpenAI's rule
 ROLES = ("system", "user", "assistant", "tool", "function", "developer")
-_MOST_IMAGES = 10
 _MOST_FAULTS = 10_000  # a million identical lines need no million sentences
 _UNEXPECTED = "Unexpected file format, expected either prompt/completion pairs or chat messages."
 _FAILED = "The job failed due to an invalid training file. Invalid file format. "
@@ -75,8 +74,10 @@ def check_training_file(
     """
     report = Report(name or str(path), method)
     seen: dict[int, int] = {}
+    pictured = 0
     for number, value in _lines(Path(path), report):
         report.n_examples += 1
+        pictured += pictures.count_in(value) > 0
         complaints = list(complaints_about(value, method, file_id or report.path))
         complaints += [
             Complaint(name, f"{name} is missing, and the grader reads it as item.{name}")
@@ -89,6 +90,10 @@ def check_training_file(
         if not complaints:
             _count(report, number, value, context_window)
             _notice_duplicate(report, number, value, seen)
+    if pictured > pictures.MOST_EXAMPLES:
+        text = f"{pictured} examples have images, at most {pictures.MOST_EXAMPLES} may"
+        _first(report, "invalid_training_file", _FAILED + text)
+        _add(report.faults, Fault(report.path, 0, None, text))
     _check_number(report, minimum)
     return report
 
@@ -142,6 +147,8 @@ def _conversation(example: Mapping[str, Any], method: str) -> Iterator[Complaint
 
 
 def _pair(example: Mapping[str, Any]) -> Iterator[Complaint]:
+    if pictures.count_in(example):
+        yield Complaint("input.messages", "preference examples are text only: they cannot hold images")
     prompt = example["input"]
     if isinstance(prompt, Mapping) and "messages" in prompt:
         yield from _messages(prompt["messages"], "input.messages")
@@ -166,11 +173,11 @@ def _messages(messages: object, where: str) -> Iterator[Complaint]:
         yield Complaint(where, f"{where} is empty")
     images = 0
     for i, message in enumerate(messages):
-        images += _images(message)
+        images += pictures.count(message)
         for key, text in _message(message):
             yield Complaint(f"{where}[{i}]{key}", f"message {i + 1} {text}")
-    if images > _MOST_IMAGES:
-        yield Complaint(where, f"{images} images, at most {_MOST_IMAGES} are allowed in an example")
+    if images > pictures.MOST_IMAGES:
+        yield Complaint(where, f"{images} images, at most {pictures.MOST_IMAGES} are allowed in an example")
 
 
 def _message(message: object) -> Iterator[tuple[str, str]]:
@@ -209,18 +216,14 @@ def _content(message: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]
 def _parts(parts: Sequence[object], role: str) -> Iterator[tuple[str, str]]:
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in ("text", "image_url", "refusal"):
+        if kind not in ("text", "image_url", "refusal") or not isinstance(part, dict):
             yield ".content", f"content part type {kind!r} is not text or image_url"
-        elif kind == "image_url" and role == "assistant":
-            yield ".content", "images are not allowed in assistant messages"
+        elif kind == "image_url":
+            yield from ((".content", text) for text in pictures.faults(part, role))
+        elif not isinstance(part.get(kind), str):
+            yield ".content", f"content part of type {kind!r} has no {kind}"
     if not parts:
         yield ".content", "content is empty"
-
-
-def _images(message: object) -> int:
-    content = message.get("content") if isinstance(message, dict) else None
-    parts = content if isinstance(content, list) else []
-    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
 
 
 def _role(message: object) -> object:
@@ -253,6 +256,9 @@ def _lines(path: Path, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             except json.JSONDecodeError as exc:
                 _refuse_line(report, number, f"not valid JSON (column {exc.colno}: {exc.msg})", text)
+                continue
+            except (ValueError, RecursionError) as exc:  # a number of 5,000 digits; 100,000 brackets
+                _refuse_line(report, number, f"not valid JSON: {exc}", text)
                 continue
             if isinstance(value, dict):
                 yield number, value
