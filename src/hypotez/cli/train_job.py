@@ -21,6 +21,7 @@ from hypotez.store import Document, Store
 from hypotez.worker import jobs, setbacks
 from hypotez.worker.children import owner_name
 from hypotez.worker.job_states import KIND
+from hypotez.worker.tracking import followed
 from hypotez.worker.training import Room, Supervisor
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
@@ -83,15 +84,9 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
 
     base = find(journal.job.private["folder"])
     check_memory(journal.job, base)
-    if journal.job.body.get("integrations"):
-        journal.event(
-            "Metrics are not sent to Weights & Biases by this server: they are in the events and the result file",
-            "warn",
-        )
-
-    with reinforcement(journal.job, base, home, journal.store) as means:
+    with reinforcement(journal.job, base, home, journal.store) as means, followed(journal, journal.job, home) as told:
         while True:
-            result = train(_spec(journal.job, base, folder, home), journal, means)
+            result = train(_spec(journal.job, base, folder, home), told, means)
             if result.adapter is not None:
                 journal.succeed(result.adapter, result.trained_tokens)
                 return

@@ -16,6 +16,7 @@ from hypotez.wire.fine_tuning import Base, new_job
 from hypotez.wire.fine_tuning_requests import CreateJob, Reinforcement
 from hypotez.wire.paging import Limit, ListQuery, listing
 from hypotez.worker import job_events, job_states, jobs
+from hypotez.worker.tracking import check_installed
 
 Json = dict[str, Any]
 
@@ -32,6 +33,7 @@ class CheckpointQuery(ListQuery):
 def create(body: CreateJob, ctx: Ctx) -> Response:
     """Queue a job. Faults of its data come after: as status ``failed``, an error and an event."""
     method, hyperparameters = body.way()
+    check_installed([integration.type for integration in body.integrations or ()])
     inside = _inside(body.reinforcement(), ctx)
     with ctx.store.write() as tx:
         made = ctx.once.find(tx, job_states.KIND)

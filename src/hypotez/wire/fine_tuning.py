@@ -12,6 +12,7 @@ from openai.types.fine_tuning import FineTuningJob
 from hypotez.wire.door import shape
 from hypotez.wire.fine_tuning_requests import NUMBERS
 from hypotez.wire.ids import new_id, random_name
+from hypotez.wire.integrations import shown as shown_integrations
 
 Json = dict[str, Any]
 
@@ -59,12 +60,12 @@ def new_job(
         training_file=request["training_file"],
         validation_file=request.get("validation_file"),
         estimated_finish=None,
-        integrations=request.get("integrations") or [],
         metadata=request.get("metadata"),
         seed=request["seed"] if request.get("seed") is not None else secrets.randbelow(2**31),
         user_provided_suffix=request.get("suffix"),
     )
-    # the SDK's Literal knows no kto, so the method does not go through its type
+    # the SDK's Literals know neither kto nor tensorboard, so these do not go through its type
+    body["integrations"] = shown_integrations(request.get("integrations"))
     body["method"] = {"type": method, method: {**(inside or {}), "hyperparameters": shown}}
     private = {
         "root": base.root,

@@ -13,6 +13,7 @@ from pydantic import Field
 from hypotez.errors import InvalidRequest
 from hypotez.wire.bodies import Body, Metadata, ModelName
 from hypotez.wire.graders import Grader
+from hypotez.wire.integrations import Integrations
 
 Json = dict[str, Any]
 Auto = Literal["auto"]
@@ -71,18 +72,6 @@ OF: Mapping[str, type[Hyperparameters]] = {
 }
 
 
-class Wandb(Body):
-    project: str
-    name: str | None = None
-    entity: str | None = None
-    tags: list[str] | None = None
-
-
-class Integration(Body):
-    type: Literal["wandb"]
-    wandb: Wandb
-
-
 class CreateJob(Body):
     model: ModelName
     training_file: FileId
@@ -91,7 +80,7 @@ class CreateJob(Body):
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     hyperparameters: Hyperparameters | None = None  # the older place
     method: MethodChoice | None = None
-    integrations: Annotated[list[Integration], Field(max_length=5)] | None = None
+    integrations: Integrations | None = None
     metadata: Metadata | None = None
 
     def way(self) -> tuple[str, Json]:
