@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from hypotez.embedded.graders import python_graders
 from hypotez.grading.grade import Means
 from hypotez.grading.outcome import Graded, Verdict
 from hypotez.grading.sandbox import Sandbox
@@ -38,7 +39,6 @@ def reinforcement(job: Document, base: Path, home: Path, store: Store) -> "Itera
     if job.private["method"] != "reinforcement":
         yield None
         return
-    from hypotez.embedded.assembly import python_graders
     from hypotez.training.exploration import Reinforcement
 
     settings = Settings.load(home=home)

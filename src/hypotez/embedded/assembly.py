@@ -12,9 +12,9 @@ import httpx2
 import uvicorn
 from fastapi import APIRouter
 
+from hypotez.embedded.graders import python_graders
 from hypotez.embedded.local import LocalModels, Models, base_folders
 from hypotez.errors import ServerError
-from hypotez.grading.sandbox import Limits
 from hypotez.server import (
     assistants,
     chat,
@@ -175,11 +175,6 @@ def routing(
     chain = settings.upstream_chain() if upstreams is None else upstreams
     served = [Served(UpstreamBackend(upstream), upstream.models) for upstream in chain]
     return local, Router(store, local, served, settings.aliases, default=next(iter(bases)))
-
-
-def python_graders(settings: Settings) -> Limits:
-    """What Python graders may take here."""
-    return Limits(seconds=settings.grading.python_seconds, confined=not settings.grading.unconfined_python)
 
 
 async def _post(url: str, headers: Mapping[str, str], body: bytes) -> int:

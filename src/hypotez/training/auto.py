@@ -90,9 +90,11 @@ def resolve(
     full: bool,
     method_rate: float,
     least_batch: int = 1,
+    auto_batch: int = 1,
 ) -> Hyperparameters:
+    """``least_batch`` is what the method can work with, ``auto_batch`` the smallest that ``auto`` chooses."""
     rounds = epochs(examples) if n_epochs == "auto" else n_epochs
-    size = batch_size(examples, rounds) if batch == "auto" else batch
+    size = max(auto_batch, batch_size(examples, rounds)) if batch == "auto" else batch
     factor = 1.0 if multiplier == "auto" else multiplier
     return Hyperparameters(
         n_epochs=rounds,

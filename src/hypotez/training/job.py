@@ -62,6 +62,7 @@ def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = No
         full=spec.full,
         method_rate=how.rate,
         least_batch=how.least,
+        auto_batch=how.auto_batch,
     )
     explorer, explained = _explorer(spec, reinforcement, policy, parameters, len(examples))
     journal.hyperparameters(parameters.as_dict() | explained)

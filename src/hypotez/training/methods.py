@@ -52,6 +52,7 @@ class Method:
     loss: Callable[[Policy, Examples, Sequence[int]], Tally]
     rate: float  # the factor on the learning rate: preferences need smaller steps than imitation
     least: int = 1  # examples per part of a batch; KTO compares each with another
+    auto_batch: int = 1  # the smallest batch that ``auto`` chooses
 
 
 def method(name: str, beta: float) -> Method:
@@ -63,7 +64,7 @@ def method(name: str, beta: float) -> Method:
         case MethodName.KTO:
             return Method(read_judged, _each, lambda p, e, batch: _kto(p, e, batch, beta), rate=0.2, least=2)
         case MethodName.REINFORCEMENT:
-            return Method(read_prompts, _each, lambda p, e, batch: _grpo(p, e, batch, beta), rate=0.2)
+            return Method(read_prompts, _each, lambda p, e, batch: _grpo(p, e, batch, beta), rate=0.2, auto_batch=4)
 
 
 def _learnt(examples: Examples, batch: Sequence[int]) -> int:
