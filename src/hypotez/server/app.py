@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from itertools import count
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
@@ -58,13 +59,14 @@ class Edge:
         self.app, self.routes = app, routes
         self.services, self.keys, self.requests = services, keys, requests
         self.limits = Limits()
+        self.name, self.numbers = random_name(14), count(1)  # a request's id is unique, not a secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         begun = time.perf_counter()
-        request_id = f"req_{random_name(24)}"
+        request_id = f"req_{self.name}{next(self.numbers):010}"
         started = False
         limits: list[tuple[bytes, bytes]] = []
 

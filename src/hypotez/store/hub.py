@@ -18,16 +18,18 @@ log = logging.getLogger(__name__)
 class Hub:
     def __init__(self, streams_after: Callable[[int | None], tuple[int, set[str]]]) -> None:
         self._streams_after = streams_after
-        self._listeners: dict[str, set[Callable[[], None]]] = {}
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._lock = threading.Lock()
         self._poller: threading.Thread | None = None
         self._closed = threading.Event()
 
     @contextmanager
     def listening(self, stream: str, listener: Callable[[], None]) -> Iterator[None]:
-        """Call ``listener`` after every append to ``stream``; spurious calls happen."""
+        """Call ``listener`` after every append to ``stream``, once however many of its streams it was; spurious
+        calls happen.
+        """
         with self._lock:
-            self._listeners.setdefault(stream, set()).add(listener)
+            self._listeners.setdefault(stream, []).append(listener)
             if self._poller is None and not self._closed.is_set():
                 self._poller = threading.Thread(target=self._poll, name="hypotez-hub", daemon=True)
                 self._poller.start()
@@ -35,13 +37,13 @@ class Hub:
             yield
         finally:
             with self._lock:
-                self._listeners[stream].discard(listener)
+                self._listeners[stream].remove(listener)
                 if not self._listeners[stream]:
                     del self._listeners[stream]
 
     def tell(self, streams: Iterable[str]) -> None:
         with self._lock:
-            heard = [listener for stream in streams for listener in self._listeners.get(stream, ())]
+            heard = {listener for stream in streams for listener in self._listeners.get(stream, ())}
         for listener in heard:
             listener()
 

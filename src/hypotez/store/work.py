@@ -76,9 +76,12 @@ class Work:
 
         Call it inside ``store.write()``: SQLite admits one writer, and the UPDATE's condition decides elsewhere.
         """
-        now = time.time()
-        row = self._connection.row(NEXT, kind=kind, now=now, silent_before=now - silence, silent_after=now + silence)
-        return None if row is None else self.take(WorkItem(*row), owner)
+        found = self._next(kind, silence)
+        return None if found is None else self.take(found, owner)
+
+    def free(self, kind: str, *, silence: float) -> bool:
+        """Whether there is anything to claim; for this no transaction needs to write."""
+        return self._next(kind, silence) is not None
 
     def take(self, item: WorkItem, owner: str) -> WorkItem | None:
         """Claim the item as it was read, whoever had it; None when somebody else was faster."""
@@ -93,6 +96,11 @@ class Work:
             attempts=mine.attempts,
         )
         return mine if done == 1 else None
+
+    def _next(self, kind: str, silence: float) -> WorkItem | None:
+        now = time.time()
+        row = self._connection.row(NEXT, kind=kind, now=now, silent_before=now - silence, silent_after=now + silence)
+        return None if row is None else WorkItem(*row)
 
     def beat(self, item: WorkItem) -> bool:
         """Say that the owner lives. False when the claim was lost: stop at once."""

@@ -5,6 +5,10 @@ import string
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
+EVEN = 256 - 256 % len(ALPHABET)
+LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+UNEVEN = bytes(range(EVEN, 256))  # bytes that would favour the first letters
+SPARE = 8
 
 # two prefixes are glued with a dash at OpenAI, the others with an underscore
 DASHED = {"file", "ftjob", "ftevent", "chatcmpl", "org"}
@@ -16,11 +20,8 @@ def new_id(prefix: str) -> str:
 
 
 def random_name(length: int) -> str:
-    """Letters and digits from one read of the system's randomness: a read per letter costs more than the rest."""
-    # one byte more than the letters need, so that the remainder favours no letter by more than 1 in 256
-    number = int.from_bytes(secrets.token_bytes(length * 6 // 8 + 1), "big")
-    letters = []
-    for _ in range(length):
-        number, index = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[index])
-    return "".join(letters)
+    """Letters and digits, each as likely, from one read of the system's randomness."""
+    letters = b""
+    while len(letters) < length:  # a second time once in a million times
+        letters += secrets.token_bytes(length + SPARE).translate(LETTERS, UNEVEN)
+    return letters[:length].decode("ascii")

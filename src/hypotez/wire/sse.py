@@ -8,10 +8,11 @@ ASSISTANTS_DONE = b"event: done\ndata: [DONE]\n\n"
 
 
 def event(data: Any, name: str | None = None, id: int | None = None) -> bytes:
-    """One event. JSON text is ASCII on one line, so no line break inside the data can end it early.
+    """One event. ``id`` is what a client that lost the connection names to go on after this event."""
+    return event_text(json.dumps(data, separators=(",", ":")), name, id)
 
-    ``id`` is what a client that lost the connection names to go on after this event.
-    """
-    text = json.dumps(data, separators=(",", ":"))
+
+def event_text(text: str, name: str | None = None, id: int | None = None) -> bytes:
+    """The same of JSON text. It is ASCII on one line, so no line break inside the data can end the event early."""
     head = f"id: {id}\n" if id is not None else ""
     return f"{head}{f'event: {name}' + chr(10) if name else ''}data: {text}\n\n".encode("ascii")

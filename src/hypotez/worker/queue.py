@@ -80,7 +80,7 @@ class Queue:
 
     def _take(self, most: int, running: list[WorkItem]) -> list[WorkItem]:
         with self._store.read() as tx:  # most polls find nothing: do not take the writer's lock for that
-            if not any(item.owner is None or self._silent(item) for item in tx.work.waiting(self.kind)):
+            if not tx.work.free(self.kind, silence=self._silence):
                 return []
         items: list[WorkItem] = []
         with self._store.write() as tx:
@@ -93,9 +93,6 @@ class Queue:
                     break
                 items.append(item)
         return items
-
-    def _silent(self, item: WorkItem) -> bool:
-        return item.heartbeat is None or abs(time.time() - item.heartbeat) > self._silence
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)

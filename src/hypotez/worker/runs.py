@@ -14,7 +14,7 @@ from typing import Any
 from hypotez.errors import ContextLengthExceeded, HypotezError, InvalidRequest, NotFound, Overloaded, RateLimited
 from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import new_id
-from hypotez.wire.run_events import Turn
+from hypotez.wire.run_events import Pair, Turn
 from hypotez.worker import run_execution, threads
 from hypotez.worker.forgetting import KEEP_SECONDS, forget
 from hypotez.worker.journal import Journal
@@ -78,15 +78,11 @@ class Runs:
 
         with self._store.hub.listening(stream, told):
             try:
-                run = await asyncio.to_thread(self._take_up, item)
+                run = await self._store.commit(lambda tx: run_execution.take_up(tx, item))
                 if run is not None:
                     await self._execute(run, item, unwanted)
             except run_execution.ClaimLost as exc:
                 log.warning("%s", exc)
-
-    def _take_up(self, item: WorkItem) -> Document | None:
-        with self._store.write() as tx:
-            return run_execution.take_up(tx, item)
 
     async def _execute(self, run: Document, item: WorkItem, unwanted: asyncio.Event) -> None:
         """One turn, until it is answered, cancelled or too late, whichever comes first."""
@@ -109,16 +105,7 @@ class Runs:
             ending = _ending(failure)
         else:
             ending = {}
-        await asyncio.to_thread(self._record, item, turn, told, ending)
-
-    def _record(self, item: WorkItem, turn: Turn, told: list[tuple[str, Json]], ending: Json) -> None:
-        with self._store.write() as tx:
-            if not ending:
-                run_execution.complete(tx, item, turn, told)
-                return
-            run = tx.documents.find(KIND, item.target)
-            if run is not None:
-                run_execution.end(tx, item, run, turn=turn, told=told, **ending)
+        await self._store.commit(lambda tx: _record(tx, item, turn, told, ending))
 
     async def _ask(self, run: Document, turn: Turn) -> None:
         for tool in run.body["tools"]:
@@ -127,9 +114,9 @@ class Runs:
         route = await self._router.route(run.body["model"], run.project)
         cards = await route.backend.cards() if route.local else []
         window = next((card.context_window for card in cards if card.id == route.model), None)
-        thread = await asyncio.to_thread(self._read, run, window or READ_TOKENS)
+        thread: Thread | None = None
         for _ in range(SHORTENINGS):
-            request = await asyncio.to_thread(chat_request, thread, self._image_of(run.project), window)
+            thread, request = await asyncio.to_thread(self._request, run, thread, window)
             try:
                 await self._stream(run, turn, {**request, "model": route.model}, route.backend.chat)
                 return
@@ -155,6 +142,10 @@ class Runs:
                 close = getattr(answer, "aclose", None)
                 if close is not None:
                     await close()
+
+    def _request(self, run: Document, thread: Thread | None, window: int | None) -> tuple[Thread, Json]:
+        thread = thread or self._read(run, window or READ_TOKENS)
+        return thread, chat_request(thread, self._image_of(run.project), window)
 
     def _read(self, run: Document, tokens: int) -> Thread:
         """The thread as the turn begins: newest messages up to ``tokens``, and the very first one."""
@@ -185,6 +176,15 @@ class Runs:
             return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode()}"
 
         return image
+
+
+def _record(tx: Transaction, item: WorkItem, turn: Turn, told: list[Pair], ending: Json) -> None:
+    if not ending:
+        run_execution.complete(tx, item, turn, told)
+        return
+    run = tx.documents.find(KIND, item.target)
+    if run is not None:
+        run_execution.end(tx, item, run, turn=turn, told=told, **ending)
 
 
 def _steps(tx: Transaction, run_id: str) -> list[Json]:

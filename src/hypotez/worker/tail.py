@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from hypotez.errors import StorageError
-from hypotez.store import Event, Store
+from hypotez.store import Event, Store, Transaction
 
 AHEAD = 500  # events a slow follower may have waiting in memory
-BATCH = 2000  # events read at once
+BATCH = 2000  # events of all streams read at once
+REPLAY = 200  # events of one stream read at once
 LOOK_BACK = 64  # rows read again: on PostgreSQL a smaller number can commit after a greater one
 
 log = logging.getLogger(__name__)
@@ -43,36 +45,40 @@ class Tail:
         self._known: set[int] = set()  # told already, among the rows that are read again
         self._reader: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[Event]:
-        """Every event of the stream with a greater ``seq``, in order, for ever. Close the iterator to stop."""
-        loop = asyncio.get_running_loop()
+    async def follow(self, stream: str, after: int = 0, idle: float | None = None) -> AsyncGenerator[list[Event]]:
+        """Every event of the stream with a greater ``seq``, in order, for ever; those that are there together come
+        together. An empty list after ``idle`` seconds without one. Close the iterator to stop.
+        """
+        self._loop = asyncio.get_running_loop()
         me = _Follower()
-
-        def told() -> None:
-            loop.call_soon_threadsafe(self._news.set)
-
-        with self._store.hub.listening(stream, told):
+        with self._store.hub.listening(stream, self._told):
             self._followers.setdefault(stream, set()).add(me)
             try:
                 await self._start_reading()
                 while True:
                     if me.behind:
                         me.behind = False  # what is told from now on waits in memory
-                        events = await asyncio.to_thread(self._stored, stream, after)
-                        me.behind = me.behind or len(events) == BATCH
+                        events = await self._store.look(partial(_stored, stream, after))
+                        me.behind = me.behind or len(events) == REPLAY
                     else:
                         events = list(me.waiting)
                         me.waiting.clear()
-                    for event in events:
-                        if event.seq > after:
-                            after = event.seq
-                            yield event
+                    events = [event for event in events if event.seq > after]
+                    if events:
+                        after = events[-1].seq
+                        yield events
                     if not me.waiting and not me.behind:
                         me.news.clear()
-                        await me.news.wait()
+                        if not await _came(me.news, idle):
+                            yield []
             finally:
                 self._leave(stream, me)
+
+    def _told(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._news.set)
 
     def _leave(self, stream: str, follower: _Follower) -> None:
         self._followers[stream].discard(follower)
@@ -121,6 +127,17 @@ class Tail:
         with self._store.read() as tx:
             return tx.events.since(self._seen - LOOK_BACK, limit=BATCH)
 
-    def _stored(self, stream: str, after: int) -> list[Event]:
-        with self._store.read() as tx:
-            return tx.events.after(stream, after, limit=BATCH)
+
+def _stored(stream: str, after: int, tx: Transaction) -> list[Event]:
+    return tx.events.after(stream, after, limit=REPLAY)
+
+
+async def _came(news: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for it; False when it did not come in time."""
+    # not ``wait_for``: before Python 3.12 it loses a cancellation that comes together with news
+    try:
+        async with asyncio.timeout(seconds):
+            await news.wait()
+    except TimeoutError:
+        return False
+    return True
