@@ -49,7 +49,7 @@ def test_swiglu():
 @pytest.mark.parametrize("half", [4, 2], ids=["whole heads", "half of each head"])
 def test_split_rotated(half):
     qkv, angles = torch.randn(5, 8, 8, requires_grad=True), torch.randn(5, 1, half)
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = torch.cat([angles.cos()] * 2, -1), torch.cat([-angles.sin(), angles.sin()], -1)
     expected = [rotate(qkv[:, :4], cos, sin), rotate(qkv[:, 4:6], cos, sin), qkv[:, 6:]]
 
     ours = split_rotated(qkv, 4, cos, sin)

@@ -33,10 +33,10 @@ class Cache:
     ) -> None:
         self.config, self.blocks, self.size = config, blocks, size
         # Heads first: what is gathered lies as the products want it.
-        shape = (blocks, config.kv_heads, size, config.head_dim)
+        shape = (2, blocks, config.kv_heads, size, config.head_dim)
         # Zeros, because what is masked out still must be finite; the pages are the system's until written to.
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self._both = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.keys, self.values = [both[0] for both in self._both], [both[1] for both in self._both]
         self._gathered = torch.empty(0, dtype=dtype, device=device)
 
     @staticmethod
@@ -45,15 +45,18 @@ class Cache:
         return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
 
     def gather(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of ``table`` (N,), block * KV + head, one after another: keys and values, each (N * size, Dh)."""
-        size, dim = self.keys[layer].shape[2:]
-        numbers = 2 * len(table) * size * dim
-        if self._gathered.numel() < numbers:  # reused: fresh memory would cost a page fault every 4 KiB
-            self._gathered = torch.empty(numbers * 5 // 4, dtype=self._gathered.dtype, device=self._gathered.device)
-        keys, values = self._gathered[:numbers].view(2, len(table), size * dim)
-        torch.index_select(self.keys[layer].view(-1, size * dim), 0, table, out=keys)
-        torch.index_select(self.values[layer].view(-1, size * dim), 0, table, out=values)
-        return keys.view(-1, dim), values.view(-1, dim)
+        """Rows of ``table`` (2 * N,) one after another: keys and values, each (N * size, Dh).
+
+        A row is block * KV + head, in the table's second half ``blocks`` * KV more.
+        """
+        rows = self._both[layer].view(-1, self.size * self.config.head_dim)
+        if self._gathered.numel() < len(table) * rows.shape[1]:  # reused: fresh memory costs a page fault every 4 KiB
+            room = (len(table) * 5 // 4, rows.shape[1])
+            self._gathered = torch.empty(room, dtype=rows.dtype, device=rows.device)
+        found = self._gathered[: len(table)]
+        torch.index_select(rows, 0, table, out=found)
+        keys, values = found.view(2, -1, self.config.head_dim)
+        return keys, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class _Group:
     first: int
     stop: int
     count: int
-    table: Tensor  # (count * KV * width,), what ``Cache.gather`` takes
+    table: Tensor  # (2 * count * KV * width,), what ``Cache.gather`` takes
     masks: dict[int | None, Tensor]  # by window; (count, 1, G * rows, keys), added to the scores
 
 
@@ -154,7 +157,8 @@ class Paged:
         width = max(-(-s.length // size) for s in members)
         # The shorter ones are filled up with their own first block, which the mask hides.
         blocks = torch.tensor([_filled(s.blocks[: -(-s.length // size)], width) for s in members], device=device)
-        table = blocks[:, None] * config.kv_heads + self._heads[:, None]  # (n, KV, width)
+        table = (blocks[:, None] * config.kv_heads + self._heads[:, None]).flatten()  # n, KV, width
+        table = torch.cat([table, table + self._cache.blocks * config.kv_heads])
         starts = torch.tensor([s.start for s in members], device=device)
         own = starts[:, None] + torch.arange(members[0].count, device=device)  # (n, rows)
         distance = own[:, :, None] - torch.arange(width * size, device=device)  # (n, rows, L)
@@ -165,7 +169,7 @@ class Paged:
             if members[0].count > 1:
                 mask = mask.repeat(1, config.heads // config.kv_heads, 1)
             masks[window] = mask[:, None]
-        return _Group(first, stop, len(members), table.flatten(), masks)
+        return _Group(first, stop, len(members), table, masks)
 
 
 def _filled(blocks: Sequence[int], width: int) -> list[int]:

@@ -28,21 +28,24 @@ class Rope:
         return self._frequencies[torch.device("cpu")]
 
     def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """positions (T,) -> cos and sin, each (T, 1, rotary_dim / 2) in ``dtype``."""
+        """positions (T,) -> cos and sin, each (T, 1, rotary_dim) in ``dtype``: both halves alike, but for the sign.
+
+        The first half of sin is negative, so that a turn is ``x * cos + swapped halves of x * sin``.
+        """
         device = positions.device
         if device not in self._frequencies:
             self._frequencies[device] = self._frequencies[torch.device("cpu")].to(device)
         angles = positions[:, None].float() * self._frequencies[device]
-        cos, sin = angles.cos() * self.magnitude, angles.sin() * self.magnitude
-        return cos.to(dtype)[:, None], sin.to(dtype)[:, None]
+        cos, sin = (angles.cos() * self.magnitude).to(dtype), (angles.sin() * self.magnitude).to(dtype)
+        return torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the pairs (i, i + half) of each head. x (T, H, Dh); dimensions beyond the rotary ones pass through."""
-    half = cos.shape[-1]
-    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
-    turned = [first * cos - second * sin, second * cos + first * sin]
-    return torch.cat([*turned, rest] if rest.shape[-1] else turned, dim=-1)
+    size = cos.shape[-1]
+    if size == x.shape[-1]:
+        return torch.addcmul(x * cos, x.roll(size // 2, -1), sin)
+    return torch.cat([rotate(x[..., :size], cos, sin), x[..., size:]], dim=-1)
 
 
 def _frequencies(theta: float, dim: int, scaling: dict[str, Any], limit: int) -> tuple[Tensor, float]:
