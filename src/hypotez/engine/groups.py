@@ -17,7 +17,8 @@ from hypotez.text import Chat
 
 Json = dict[str, Any]
 
-AT_ONCE = 64  # replies computed together
+AT_ONCE = 32  # replies computed together
+PROMPT = 256  # tokens of a prompt for which there is room in all of them; longer ones wait for each other
 
 
 @dataclass
@@ -47,7 +48,9 @@ class GroupSampler:
     def __init__(self, decoder: Decoder, chat: Chat, slot: int | None, body: Mapping[str, Any]) -> None:
         trained = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
         grammars = Grammars(chat, decoder.config.vocab_size)
-        self._engine = Engine(decoder, EngineOptions(max_batch=AT_ONCE, max_queue=1 << 30), grammars)
+        room = AT_ONCE * (PROMPT + int(body.get("max_completion_tokens", PROMPT)))
+        options = EngineOptions(max_batch=AT_ONCE, max_queue=1 << 30, cache_tokens=room)
+        self._engine = Engine(decoder, options, grammars)
         for parameter in trained:  # the engine, which only reads, takes the gradients away
             parameter.requires_grad_(True)
         self._chat, self._grammars, self._body = chat, grammars, body
