@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,9 @@ def _schema(operation: Any, content: str) -> str:
     return str(answer.get("schema", {}).get("$ref", "")).rpartition("/")[2]
 
 
-def run(whole: Whole, cases: int, told: Callable[[str], None] = lambda line: None) -> Tally:
+def run(whole: Whole, found: Sequence[Any], cases: int, told: Callable[[str], None] = lambda line: None) -> Tally:
     """About ``cases`` requests in all, evenly over operations and both modes. ``told`` gets a line per operation."""
-    tally, found = Tally(), list(operations())
+    tally = Tally()
     each = max(1, cases // (2 * len(found)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=5000)
     with tempfile.TemporaryDirectory() as home, whole_server(Path(home)) as whole:
         begun = time.monotonic()
-        tally = run(whole, parser.parse_args().cases, lambda line: print(line, flush=True))
+        tally = run(whole, list(operations()), parser.parse_args().cases, lambda line: print(line, flush=True))
     by_status = Counter()
     for (_, mode, status), count in tally.statuses.items():
         by_status[mode, status] += count

@@ -206,6 +206,8 @@ ELSEWHERE = {
     "ValidateGrader grader.graders.model",
     "RunGrader grader.model",
     "RunGrader grader.graders.model",
+    "CreateJob method.reinforcement.grader.model",  # asked while training, by the same ``RoutedJudge``
+    "CreateJob method.reinforcement.grader.graders.model",
 }
 
 

@@ -1,4 +1,4 @@
-"""A few requests of ``schema_cases`` for every operation; the command makes thousands."""
+"""A few requests of ``schema_cases`` for every operation that has a body; the command makes thousands for all."""
 
 import pytest
 from tests.server.whole import whole_server
@@ -13,7 +13,8 @@ def test_requests_made_up_from_the_specification_are_answered_by_it(tmp_path):
     from tests.server.schema_cases import operations, run
 
     with whole_server(tmp_path) as whole:
-        tally = run(whole, cases=2 * len(list(operations())))
+        found = [operation for operation in operations() if operation.body]
+        tally = run(whole, found, cases=2 * len(found))
 
-    assert tally.sent >= 50
+    assert tally.sent >= 20
     assert tally.faults == {}
