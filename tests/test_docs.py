@@ -34,7 +34,7 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
 def shell_lines() -> Iterator[tuple[str, str]]:
     """Every ``hypotez ...`` line of the docs and of the commands' own examples, comments cut off."""
     for name, text in blocks("sh"):
-        for line in text.splitlines():
+        for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if "hypotez" in words and "pip" not in words:
                 yield name, shlex.join(words[words.index("hypotez") + 1 :])
