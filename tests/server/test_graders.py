@@ -1,9 +1,12 @@
 """/v1/fine_tuning/alpha/graders with the official SDK over a socket."""
 
+import contextlib
 import json
+import time
 
 import httpx2
 import openai
+import psutil
 import pytest
 from tests.serving import serve_for_test
 from tests.spec import conforms
@@ -130,3 +133,31 @@ def test_odd_replies_are_graded_all_the_same(server, sample):
         response = httpx2.post(f"{server.base_url}/fine_tuning/alpha/graders/run", json=body, timeout=30)
 
         assert response.status_code == 200, response.text[:500]
+
+
+def test_a_grader_that_nobody_waits_for_any_more_is_ended(server, alpha):
+    endless = {**PYTHON, "source": "def grade(sample, item):\n    while True: pass"}
+
+    with pytest.raises(openai.APITimeoutError):
+        server.client.with_options(timeout=1.0).fine_tuning.alpha.graders.run(grader=endless, model_sample="x")
+    begun = time.monotonic()
+    answer = alpha.run(grader=PYTHON, model_sample="four")
+
+    assert answer.reward == 4.0
+    assert time.monotonic() - begun < 60  # not the two minutes that a grade may take
+    until(lambda: not inmates())
+
+
+def inmates() -> list[int]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+            found += [child.pid] if any("inmate.py" in word for word in child.cmdline()) else []
+    return found
+
+
+def until(true) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

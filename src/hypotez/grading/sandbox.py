@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 MOST = 1 << 20  # characters of one answer
 INMATE = Path(__file__).with_name("inmate.py")
-START_SECONDS = 60.0  # scipy and its like take their time to be imported
+START_SECONDS = 30.0  # scipy and its like take their time to be imported
 
 NO_SANDBOX = (
     "Python graders are refused here: this machine cannot confine them (it takes Linux on x86-64 or ARM64 with "
@@ -79,6 +79,7 @@ class _Cell:
         self._child: subprocess.Popen[bytes] | None = None
         self._rest = b""
         self._spent = 0.0
+        self._closed = False
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -95,8 +96,16 @@ class _Cell:
         return float(answer["grade"])
 
     def close(self) -> None:
-        with self._lock:
-            self._kill()
+        """At once, whoever waits for a grade: the one who does sees the process end and takes it away."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()
+        if self._lock.acquire(blocking=False):
+            try:
+                self._kill()
+            finally:
+                self._lock.release()
 
     def _start(self) -> None:
         if self._child is not None and self._spent < self._cpu / 2:
@@ -112,6 +121,9 @@ class _Cell:
             cwd=self._inmate.anchor,
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
+        if self._closed:
+            self._kill()
+            raise Ungraded(Fault.PYTHON, "The grader was stopped.")
         task = {"source": self._source, "memory": self._limits.memory, "seconds": self._cpu}
         answer = self._answered({**task, "confined": self._limits.confined}, START_SECONDS + self._limits.seconds)
         if "ready" in answer:

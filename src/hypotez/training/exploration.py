@@ -147,6 +147,6 @@ def _dice(seed: int, salt: str, example: int) -> int:
 
 def _refuse_broken_grader(rewards: Sequence[Reward], step: int) -> None:
     """A grader that fails on everything teaches nothing: better to say so than to go on for hours."""
-    broken = [why for reward in rewards for fault, why in reward.faults.items() if fault in GRADERS_OWN]
-    if len(broken) >= len(rewards):
-        raise JobFailed(f"The grader failed on every reply of step {step + 1}: {broken[0]}", code="invalid_grader")
+    broken = [[why for fault, why in reward.faults.items() if fault in GRADERS_OWN] for reward in rewards]
+    if all(broken):
+        raise JobFailed(f"The grader failed on every reply of step {step + 1}: {broken[0][0]}", code="invalid_grader")
