@@ -58,6 +58,9 @@ class ServerSettings(Section):
 class EngineSettings(Section):
     model: str = Field("pocket", description="Default local model: a name, a folder or a Hugging Face repository.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Weights in memory.")
+    weights: Literal["full", "int8", "int4"] = Field(
+        "full", description="Rounding of the weights: int8 and int4 take less memory, and less time for one stream."
+    )
     device: str = Field("auto", description="auto, cpu or cuda.")
     threads: int | None = Field(None, ge=1, description="Threads for matrix products; unset: one per core.")
     max_batch: int = Field(32, ge=1, description="Sequences computed together in one step.")
@@ -77,6 +80,10 @@ class GradingSettings(Section):
     unconfined_python: bool = Field(
         False, description="Run Python graders where they cannot be confined, with all rights of the server."
     )
+
+
+class TelemetrySettings(Section):
+    endpoint: str | None = Field(None, description="OTLP collector (http://localhost:4318) that gets spans; unset: none.")
 
 
 class AssistantIds(Section):
@@ -113,6 +120,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings, description="The embedded engine.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Fine-tuning.")
     grading: GradingSettings = Field(default_factory=GradingSettings, description="Graders.")
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="OpenTelemetry spans.")
     credentials: Credentials = Field(default_factory=Credentials, description="Ids that belong to the user.")
     api_key: SecretStr | None = Field(None, description="Key the server asks for and the class sends.")
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY", description="OpenAI's own variable.")

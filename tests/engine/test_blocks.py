@@ -95,3 +95,26 @@ def test_a_long_prompt_does_not_delay_those_who_write_or_a_short_prompt():
     assert parts[id(writer)].last
     assert parts[id(short)].last
     assert sum(part.count for part in parts.values()) <= 65
+
+
+def test_the_prompt_that_waited_longest_moves_on_however_many_short_ones_come():
+    scheduler = Scheduler(Blocks(1000, 16), prefill_tokens=64)
+    long = Sequence([1] * 5000, Sampling())
+    scheduler.add(long)
+    for token in range(8):
+        scheduler.add(Sequence([token] * 30, Sampling()))
+
+    parts = {id(part.sequence): part for part in scheduler.schedule()}
+
+    assert parts[id(long)].count == 32
+    assert len(parts) == 3  # one short prompt whole, the beginning of another
+
+
+def test_prompts_that_come_together_are_read_a_few_at_a_time():
+    scheduler = Scheduler(Blocks(1000, 16), prefill_tokens=256)
+    for token in range(32):
+        scheduler.add(Sequence([token] * 64, Sampling(max_tokens=100)))
+
+    parts = scheduler.schedule()
+
+    assert [part.last for part in parts] == [True] * 4

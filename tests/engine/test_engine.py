@@ -11,6 +11,7 @@ from hypotez.nn.adapters import save_adapter
 from hypotez.nn.attention import Packed
 from hypotez.nn.load import load
 from hypotez.nn.lora import attach, initialise, loras
+from hypotez.nn.packed import Weights, pack
 
 NEW = 16
 
@@ -63,6 +64,16 @@ def test_greedy_output_is_the_same_alone_in_a_batch_in_chunks_and_from_the_prefi
     again, cached = generate(decoder, prompts, max_batch=1)
     assert again == alone
     assert sum(sequence.cached > 0 for sequence in cached) >= 20
+
+
+@pytest.mark.parametrize("weights", list(Weights))
+def test_greedy_output_of_packed_weights_is_the_same_alone_and_in_a_batch(folder, prompts, weights):
+    decoder = load(folder, torch.bfloat16)
+    pack(decoder, weights)
+
+    together, _ = generate(decoder, prompts[:16])
+
+    assert together == [generate(decoder, [prompt], prefix_cache=False)[0][0] for prompt in prompts[:16]]
 
 
 def test_a_cache_too_small_for_all_sends_some_back_and_changes_nothing(decoder, prompts):

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from hypotez.backend import Card, Source
+from hypotez.engine.engine import EngineOptions
+from hypotez.engine.local import LocalBackend, LocalOptions, open_base
 from hypotez.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound, Overloaded
 from hypotez.nn.adapters import save_adapter
 from hypotez.nn.load import load
-from hypotez.nn.lora import attach, initialise, loras
+from hypotez.nn.lora import attach, initialise, linears, loras
+from hypotez.nn.packed import Int8
 
 USER = [{"role": "user", "content": "What is the capital of France?"}]
 TOOLS = [
@@ -361,3 +364,14 @@ def test_embeddings_have_unit_norm_and_differ(backend_of):
 
     assert [round(sum(x * x for x in v), 4) for v in vectors] == [1.0, 1.0, 1.0]
     assert vectors[0] != vectors[1]
+
+
+def test_the_setting_of_the_weights_reaches_the_engine(folder):
+    sources = {"tiny": Source(str(folder), None, Card("tiny"))}
+    small = EngineOptions(cache_tokens=2048)
+    backend = LocalBackend(sources.get, list, LocalOptions(dtype="bfloat16", weights="int8", engine=small))
+
+    assert run(backend, {"max_tokens": 4})[0]["finish"] == "length"
+    runner = open_base(str(folder), LocalOptions(dtype="bfloat16", weights="int8", engine=small)).runner
+    assert all(isinstance(linear.product, Int8) for linear in linears(runner.engine.decoder))
+    runner.close()

@@ -120,7 +120,7 @@ def _engine(models: Models, settings: Settings) -> "LocalBackend":
         cache_tokens=mine.cache_tokens,
         adapter_slots=mine.adapter_slots,
     )
-    options = LocalOptions(dtype=mine.dtype, device=mine.device, threads=mine.threads, engine=engine)
+    options = LocalOptions(mine.dtype, mine.device, mine.threads, mine.weights, engine)
     return LocalBackend(models.source, models.cards, options)
 
 

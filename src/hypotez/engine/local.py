@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hypotez import spans
 from hypotez.backend import Card, Json, Source
 from hypotez.engine.engine import Engine, EngineOptions
 from hypotez.engine.guide import Grammars
@@ -21,8 +22,10 @@ from hypotez.engine.reply import Reply
 from hypotez.engine.request import read
 from hypotez.engine.runner import Job, Runner
 from hypotez.engine.sequence import Sequence as TokenSequence
+from hypotez.engine.traces import trace
 from hypotez.errors import ModelNotFound
 from hypotez.nn.load import find, load
+from hypotez.nn.packed import Weights, pack
 from hypotez.text import Chat
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ class LocalOptions:
     dtype: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    weights: str = "full"  # a ``Weights``
     engine: EngineOptions = field(default_factory=EngineOptions)
 
 
@@ -75,7 +79,7 @@ class LocalBackend:
         await self._base(self._source(name))
 
     async def chat(self, body: Json) -> AsyncIterator[Json]:
-        source = self._source(body["model"])
+        source, inside = self._source(body["model"]), spans.here()
         base = await self._base(source)
         # Off the event loop: a grammar may take long to compile, a long prompt long to encode.
         job = await asyncio.to_thread(_job, body, base, source, asyncio.get_running_loop())
@@ -94,6 +98,8 @@ class LocalBackend:
         finally:
             if job.open:
                 base.runner.cancel(job)
+            if inside is not None:
+                trace(body, job, inside)
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         base = await self._base(self._source(model))
@@ -157,6 +163,7 @@ def open_base(name: str, options: LocalOptions) -> Base:
     folder = find(name)
     chat = Chat.open(folder)
     decoder = load(folder, choose_dtype(options.dtype, device), device)
+    pack(decoder, Weights(options.weights))
     grammars = Grammars(chat, decoder.config.vocab_size)
     return Base(chat, grammars, Runner(Engine(decoder, options.engine, grammars), folder.name))
 

@@ -16,7 +16,7 @@ from hypotez.server.reading import json_router
 from hypotez.wire.chat_requests import CreateChatCompletion
 from hypotez.wire.completions import Gathered
 from hypotez.wire.ids import new_id
-from hypotez.wire.sse import DONE, event
+from hypotez.wire.sse import DONE, event, event_text, to_text
 from hypotez.worker.routing import Route
 
 Json = dict[str, Any]
@@ -63,11 +63,14 @@ async def _streamed(route: Route, sent: Json, head: Json, ctx: Ctx) -> Response:
 
 async def _lines(first: Json, chunks: AsyncGenerator[Json], head: Json, usage: bool) -> AsyncIterator[bytes]:
     base = {**head, "usage": None} if usage else head
+    opened = to_text(base)[:-1]
     async with aclosing(chunks):
         try:
             yield event({**base, **first})
             async for chunk in chunks:
-                if chunk.get("choices") or usage:
+                if len(chunk) == 1 and chunk.get("choices"):  # a token of our own: only this part is new
+                    yield event_text(f'{opened},"choices":{to_text(chunk["choices"])}}}')
+                elif chunk.get("choices") or usage:
                     yield event({**base, **chunk})
         except HypotezError as error:
             log.warning("a stream broke off: %s", error)

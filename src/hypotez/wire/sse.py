@@ -6,10 +6,12 @@ from typing import Any
 DONE = b"data: [DONE]\n\n"
 ASSISTANTS_DONE = b"event: done\ndata: [DONE]\n\n"
 
+to_text = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make this object anew for every token
+
 
 def event(data: Any, name: str | None = None, id: int | None = None) -> bytes:
     """One event. ``id`` is what a client that lost the connection names to go on after this event."""
-    return event_text(json.dumps(data, separators=(",", ":")), name, id)
+    return event_text(to_text(data), name, id)
 
 
 def event_text(text: str, name: str | None = None, id: int | None = None) -> bytes:
