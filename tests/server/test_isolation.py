@@ -57,7 +57,7 @@ def places_in_paths():
             yield pytest.param(route, foreign, id=f"{route} {'+'.join(foreign)}")
 
 
-@pytest.mark.parametrize(("route", "foreign"), places_in_paths())
+@pytest.mark.parametrize(("route", "foreign"), list(places_in_paths()))
 def test_a_foreign_id_in_a_path_is_not_found(scene, route, foreign):
     mixed = {**scene.ids["theirs"], **{name: scene.ids["mine"][name] for name in foreign}}
     path, _ = fill(route, mixed)
