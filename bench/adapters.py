@@ -100,9 +100,7 @@ async def _measure(backend: LocalBackend, names: list[str], options: argparse.Na
     found = await compare(backend, names, options)
     numbers = next(iter(backend.metrics().values()))
     await backend.aclose()
-    print(
-        f"| {options.clients} clients, {options.slots} slots | tokens per second | per processor second | of one |"
-    )
+    print(f"| {options.clients} clients, {options.slots} slots | tokens per second | per processor second | of one |")
     print("|---|---:|---:|---:|")
     one = [statistics.median(column) for column in zip(*found["one adapter"], strict=True)]
     for kind, rows in found.items():

@@ -1,36 +1,39 @@
 """Serving speed: 64 prompt and 64 new tokens, greedy, at 1, 8 and 32 clients, peers side by side in one run.
 
     python bench/serving.py [--clients 1 8 32] [--threads 2] [--only NAME ...] [--model FOLDER]
+                            [--llama-server PATH] [--repeats 2]
 
-Peers: our engine by itself, our server over HTTP with streams, and ``transformers`` generate (one padded batch). The
-model is a Llama of 135M random weights unless a folder is given; random weights cost the same as trained ones.
+Our engine by itself and our server over HTTP with streams, beside ``transformers`` generate (one padded batch),
+``transformers serve`` with and without its continuous batching, and llama.cpp's server in bf16 and q8_0
+(``--llama-server`` or LLAMA_SERVER names its binary; without one those rows are left out). The model is a Llama of 135M
+random weights unless a folder is given; random weights cost the same as trained ones. Every round has new prompts, so
+that nobody finds them in a cache.
 """
 
 import argparse
-import asyncio
+import atexit
+import itertools
 import json
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from _peers import Row, Server, hypotez, llama_server, p95, transformers_serve
+
 PROMPT = NEW = 64
 LLAMA_135M = {  # SmolLM2-135M's shape
     "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "layers": 30, "heads": 9, "kv_heads": 3,
     "head_dim": 64, "max_positions": 2048, "tied": True,
 }  # fmt: skip
-
-Row = tuple[
-    float, float | None, float | None
-]  # tokens per second, p95 of seconds to the first one, tokens per CPU second
+TEMPLATE = 17  # tokens that our chat template adds to a question
 
 
 def build(folder: Path) -> Path:
-    """A folder with random weights and a byte-level tokenizer whose words are single letters."""
+    """A folder with random weights and a byte-level tokenizer that reads single letters and can write every token."""
     import tokenizers
     import torch
     from tokenizers import decoders, models, pre_tokenizers
@@ -42,8 +45,10 @@ def build(folder: Path) -> Path:
     decoder = Decoder(DecoderConfig(**LLAMA_135M))
     decoder.reset(0)
     save(decoder, folder, torch.bfloat16)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = tokenizers.Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    words = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words += ["<>", *(f"<{i}>" for i in range(len(words) + 1, LLAMA_135M["vocab_size"]))]
+    merges = [("<", ">")]  # llama.cpp wants one; no prompt has it
+    tokenizer = tokenizers.Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -51,8 +56,12 @@ def build(folder: Path) -> Path:
     return folder
 
 
+_turns = itertools.count()
+
+
 def prompts(clients: int) -> list[list[int]]:
-    dice = random.Random(clients)
+    """New ones at every call, the same for every peer."""
+    dice = random.Random(next(_turns))
     return [dice.choices(range(200), k=PROMPT) for _ in range(clients)]
 
 
@@ -61,8 +70,10 @@ def engine_alone(folder: Path) -> Callable[[int], Row]:
     from hypotez.engine.precision import choose_dtype
     from hypotez.engine.sequence import Sampling, Sequence
     from hypotez.nn.load import load
+    from hypotez.nn.packed import pack
 
     decoder = load(folder, choose_dtype("auto", "cpu"))
+    pack(decoder)
 
     def run(clients: int) -> Row:
         engine = Engine(decoder, EngineOptions(cache_tokens=clients * 256))
@@ -101,77 +112,43 @@ def transformers_generate(folder: Path) -> Callable[[int], Row]:
     return run
 
 
-def over_http(folder: Path) -> Callable[[int], Row]:
-    """The whole way: server, backend, engine, official SDK with streams. Clients and server share the machine."""
-    import signal
-    import subprocess
+def over_http(start: Callable[[Path], Server]) -> Callable[[Path], Callable[[int], Row]]:
+    """The whole way: clients with streams and the server share the machine."""
 
-    home = tempfile.mkdtemp()
-    command = [sys.executable, "-m", "hypotez", "serve", "--port", "0", "--model", str(folder)]
-    serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "HYPOTEZ_HOME": home})
-    url = _address(serving)
+    def started(folder: Path) -> Callable[[int], Row]:
+        server = start(folder)
+        atexit.register(server.stop)
+        return lambda clients: server.ask(prompts(clients))
 
-    def run(clients: int) -> Row:
-        if clients < 0:
-            serving.send_signal(signal.SIGTERM)
-            serving.wait(30)
-            return 0.0, None, None
-        return asyncio.run(_streams(url, clients, folder.name))
-
-    return run
+    return started
 
 
-def _address(serving) -> str:
-    import re
-
-    for line in serving.stdout:
-        if found := re.search(r"http://\S+?/v1", line):
-            return found[0]
-    raise SystemExit("hypotez serve did not start")
-
-
-async def _streams(url: str, clients: int, model: str) -> Row:
-    from openai import AsyncOpenAI
-
-    client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
-    names = [card.id for card in (await client.models.list()).data]
-    model = next((name for name in names if model in name), model)
-    dice = random.Random(clients)
-
-    async def one() -> tuple[float, int]:
-        text = "".join(dice.choices("abcdefgh", k=PROMPT - 17))  # the template adds the rest
-        begun, first, tokens = time.perf_counter(), 0.0, 0
-        stream = await client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": text}], max_tokens=NEW, temperature=0, stream=True,
-            stream_options={"include_usage": True}, extra_body={"ignore_eos": True},
-        )  # fmt: skip
-        async for chunk in stream:
-            first = first or (time.perf_counter() - begun if chunk.choices else 0.0)
-            tokens = chunk.usage.completion_tokens if chunk.usage else tokens
-        return first, tokens
-
-    begun = time.perf_counter()
-    results = await asyncio.gather(*(one() for _ in range(clients)))
-    return sum(n for _, n in results) / (time.perf_counter() - begun), p95([f for f, _ in results]), None
+def peers(options: argparse.Namespace) -> dict[str, Callable[[Path], Callable[[int], Row]]]:
+    threads, binary = options.threads, options.llama_server
+    found = {
+        "engine": engine_alone,
+        "http": over_http(lambda folder: hypotez(folder, NEW, threads, TEMPLATE)),
+        "transformers": transformers_generate,
+        "transformers-serve": over_http(lambda folder: transformers_serve(folder, NEW, threads, False)),
+        "transformers-serve-batching": over_http(lambda folder: transformers_serve(folder, NEW, threads, True)),
+    }
+    if binary is None:
+        return found
+    for kind in ("bf16", "q8_0"):
+        found[f"llama.cpp-{kind}"] = over_http(
+            lambda folder, kind=kind: llama_server(binary, folder, kind, NEW, threads)
+        )
+    return found
 
 
-def p95(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
-
-
-PEERS = {"engine": engine_alone, "http": over_http, "transformers": transformers_generate}
-
-
-def measure(name: str, folder: Path, clients: list[int], repeats: int) -> dict[int, Row]:
-    """The best of ``repeats`` after one unmeasured round."""
-    run = PEERS[name](folder)
+def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[int, Row]:
+    """The best of the rounds after one unmeasured."""
+    run = peers(options)[name](folder)
     found = {}
-    for count in clients:
+    for count in options.clients:
         run(count)
-        found[count] = max((run(count) for _ in range(repeats)), key=lambda row: row[0])
+        found[count] = max((run(count) for _ in range(options.repeats)), key=lambda row: row[0])
         print(f"{name} at {count}: {found[count][0]:.0f} tokens/s", file=sys.stderr, flush=True)
-    if name == "http":
-        run(-1)
     return found
 
 
@@ -180,21 +157,27 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=sorted(PEERS), default=list(PEERS))
+    parser.add_argument("--only", nargs="+")
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--peer", choices=sorted(PEERS), help="measure one peer in this process and print JSON")
+    parser.add_argument("--llama-server", type=Path, default=os.environ.get("LLAMA_SERVER"))
+    parser.add_argument("--peer", help="measure one peer in this process and print JSON")
     options = parser.parse_args()
+    known = peers(options)
+    if strangers := {*(options.only or ()), *filter(None, [options.peer])} - set(known):
+        parser.error(f"no peer {', '.join(sorted(strangers))}; there are: {', '.join(known)}")
     if options.peer:
         import torch
 
         if options.threads:
             torch.set_num_threads(options.threads)
-        print(json.dumps(measure(options.peer, options.model, options.clients, options.repeats)))
+        print(json.dumps(measure(options.peer, options.model, options)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.model or build(Path(temporary) / "llama-135m")
-        results = {name: _child(name, folder, options) for name in options.only}
+        results = {name: _child(name, folder, options) for name in options.only or known}
     _print(results, options.clients)
+    if options.llama_server is None:
+        print("\nllama.cpp's server was not measured: no binary was named (--llama-server PATH).")
 
 
 def _child(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Row]:
@@ -204,6 +187,7 @@ def _child(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Ro
     command = [sys.executable, __file__, "--peer", name, "--model", str(folder), "--repeats", str(options.repeats)]
     command += ["--clients", *map(str, options.clients)]
     command += ["--threads", str(options.threads)] if options.threads else []
+    command += ["--llama-server", str(options.llama_server)] if options.llama_server else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
 

@@ -83,7 +83,7 @@ class GradingSettings(Section):
 
 
 class TelemetrySettings(Section):
-    endpoint: str | None = Field(None, description="OTLP collector (http://localhost:4318) that gets spans; unset: none.")
+    endpoint: str | None = Field(None, description="OTLP collector that gets spans, such as http://localhost:4318.")
 
 
 class AssistantIds(Section):

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from hypotez import spans
 from hypotez.cli._reinforcement import reinforcement, reward_of
 from hypotez.errors import HypotezError
+from hypotez.settings import Settings
 from hypotez.store import Document, Store
 from hypotez.worker import jobs, setbacks
 from hypotez.worker.children import owner_name
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.nice(5)  # serving goes on while training runs
     home = Path(options.home)
     store = Store.open(options.database or f"sqlite:///{home / 'hypotez.db'}", home)
+    if (endpoint := Settings.load().telemetry.endpoint) is not None:
+        spans.configure(endpoint)
     room = Room(home, options.database or f"sqlite:///{home / 'hypotez.db'}", options.concurrency, options.silence)
     try:
         item = claim(store, options.job, owner_name(), concurrency=room.concurrency, silence=room.silence)
@@ -49,7 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         journal = TrainingJournal(store, home, job, item)
         signal.signal(signal.SIGTERM, lambda *_: journal.leaving.set())
         journal.keep_alive(room.silence / 4)
-        _work(journal, home)
+        with spans.span(
+            "fine_tuning.job", {"hypotez.job.id": job.id, "gen_ai.request.model": job.body["model"]}
+        ) as span:
+            _work(journal, home)
+            with store.read() as tx:
+                span.set(hypotez__job__status=str(tx.documents.get(KIND, job.id).status))
         if not journal.leaving.is_set():
             Supervisor(store, room).tick()  # the next one in the queue, in case no server is there to start it
         return 0
@@ -58,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     finally:
         store.close()
+        spans.close()
 
 
 def _work(journal: TrainingJournal, home: Path) -> None:

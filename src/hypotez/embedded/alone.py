@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from hypotez import spans
 from hypotez.errors import MissingExtra, SettingsError
 from hypotez.settings import Settings, Upstream
 
@@ -29,6 +30,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = print) -> None:
         from hypotez.embedded.assembly import assemble, listen
     except ImportError as exc:
         raise MissingExtra("local", f"The server ({exc.name} is not installed)") from exc
+    if settings.telemetry.endpoint is not None:
+        spans.configure(settings.telemetry.endpoint)
     host = settings.server.host
     secret = settings.server.api_key or settings.api_key
     with listen(host, settings.server.port) as listener:
@@ -46,6 +49,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = print) -> None:
                 asyncio.run(assembly.run(listener, lambda: ready(url)))
         finally:
             assembly.close()
+            spans.close()
 
 
 def is_loopback(host: str) -> bool:

@@ -98,6 +98,9 @@ class Engine:
         parts = self.scheduler.schedule()
         if not parts:
             return []
+        for part in parts:
+            if part.sequence.admitted_at is None:
+                part.sequence.admitted_at = started
         # Writers of like length side by side: they attend together.
         parts.sort(key=lambda part: (part.count > 1, part.start))
         hidden = self._forward(parts)

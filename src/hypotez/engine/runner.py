@@ -37,6 +37,7 @@ class Job:
     open: int = 0  # sequences not finished yet
     begun: bool = False  # the prompt is computed, so that the other choices find it in the prefix cache
     arrived: float = field(default_factory=time.perf_counter)
+    first_said: float | None = None  # when the first token came
 
 
 class Runner:
@@ -170,7 +171,8 @@ class Runner:
             choices = job.replies[index].push(one.token, one.logprob, one.sequence.finish)
             if not job.begun:
                 job.begun = True
-                self.engine.metrics.first_token(time.perf_counter() - job.arrived)
+                job.first_said = time.perf_counter()
+                self.engine.metrics.first_token(job.first_said - job.arrived)
                 if self.engine.options.prefix_cache:
                     self._follow(job)
             if choices:

@@ -64,6 +64,7 @@ class Sequence:
         self.guide = guide
         self.computed = 0
         self.cached = 0  # prompt tokens that came from the prefix cache
+        self.admitted_at: float | None = None  # when it first was, as ``time.perf_counter`` says
         self.admitted = False  # the scheduler has given it a place in the batch
         self.blocks: list[int] = []
         self.digests: list[bytes] = []

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hypotez import spans
 from hypotez.errors import HypotezError
 from hypotez.server import health, metrics, problems
 from hypotez.server.auth import Keys, caller_of
@@ -64,7 +65,26 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
+        elif spans.on():
+            await self._traced(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        with spans.span(method, {"http.request.method": method, "url.path": path}, server=True) as span:
+
+            async def told(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set(http__response__status_code=message["status"])
+                await send(message)
+
+            await self._answer(scope, receive, told)
+            if (route := scope.get("hypotez.route")) is not None:
+                span.rename(f"{method} {route}")
+                span.set(http__route=route)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         request_id = f"req_{self.name}{next(self.numbers):010}"
         started = False
@@ -95,6 +115,7 @@ class Edge:
                 await self.app(scope, limited, stamped)
                 return
             route, scope["path_params"] = found
+            scope["hypotez.route"] = f"/v1{route.path}"
             ctx = Context(self.services, scope["hypotez.caller"], JsonRequest(scope, limited))
             response = await route.respond(ctx)
             await response(scope, limited, stamped)

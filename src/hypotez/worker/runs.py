@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from hypotez import spans
 from hypotez.errors import ContextLengthExceeded, HypotezError, InvalidRequest, NotFound, Overloaded, RateLimited
 from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import new_id
@@ -80,7 +81,8 @@ class Runs:
             try:
                 run = await self._store.commit(lambda tx: run_execution.take_up(tx, item))
                 if run is not None:
-                    await self._execute(run, item, unwanted)
+                    with spans.span(f"invoke_agent {run.body['assistant_id']}", _told(run)):
+                        await self._execute(run, item, unwanted)
             except run_execution.ClaimLost as exc:
                 log.warning("%s", exc)
 
@@ -176,6 +178,16 @@ class Runs:
             return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode()}"
 
         return image
+
+
+def _told(run: Document) -> spans.Attributes:
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.id": run.body["assistant_id"],
+        "gen_ai.conversation.id": run.parent,
+        "gen_ai.request.model": run.body["model"],
+        "hypotez.run.id": run.id,
+    }
 
 
 def _record(tx: Transaction, item: WorkItem, turn: Turn, told: list[Pair], ending: Json) -> None:
