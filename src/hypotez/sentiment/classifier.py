@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hypotez.sentiment.features import BEFORE_TURN, DENSE, Reading, Word, read
 from hypotez.sentiment.tokens import Role, normal, role, smile
-from hypotez.sentiment.words import FLAGS, buckets, fingerprint, flags, valence_of
+from hypotez.sentiment.words import FLAGS, buckets, fingerprint, flags, pair, valence_of
 
 Sentiment = Literal["positive", "negative", "neutral"]
 LABELS: tuple[Sentiment, Sentiment, Sentiment] = ("negative", "neutral", "positive")
@@ -51,23 +51,27 @@ class Classifier(dict[str, Word]):
             self._vocabulary: NDArray[np.int8] = arrays["vocabulary"]  # (V, D)
             self._grams: NDArray[np.int8] = arrays["grams"]  # (B, D)
             self._scale: Floats = arrays["scale"]  # (2, D)
+            self._pairs: Floats = arrays["pairs"] * arrays["pairs_scale"]  # (P, E)
             self._window: Floats = arrays["window"].astype(np.float32)  # (D + FLAGS, 3H)
             self._bias: Floats = arrays["bias"].astype(np.float32)  # (H,)
-            self._out: Floats = arrays["out"].astype(np.float32)  # (2H + DENSE, 3)
+            self._deep: Floats = arrays["deep"].astype(np.float32)  # (2H + E + DENSE, U)
+            self._deep_bias: Floats = arrays["deep_bias"].astype(np.float32)  # (U,)
+            out: Floats = arrays["out"].astype(np.float32)  # (2H + E + DENSE + U, 3)
             self._prior: Floats = arrays["prior"].astype(np.float32)  # (3,)
-            known = arrays["known"].tolist()
-            self._index: dict[int, int] = dict(zip(known, range(len(known)), strict=True))
+            self._known: NDArray[np.uint32] = arrays["known"]  # (V,), fingerprints in order
             self._valence: dict[int, int] = dict(
                 zip(arrays["lexicon"].tolist(), arrays["valence"].tolist(), strict=True)
             )
             self.card: dict[str, object] = json.loads(arrays["card"].tobytes())
         self._width = len(self._bias)
+        self._plain, self._inner = np.split(out, [len(self._deep)])
         self._lock = Lock()
         self._forget()
 
     def _forget(self) -> None:
         self.clear()
         self._rows: Floats = np.zeros((8192, 3 * self._width), np.float32)
+        self._codes = np.zeros(8192, np.int64)  # of every row, the fingerprint of its word
         self._used = self._ready = 2  # row 0 is the empty place beside the first and the last word
         self._new: list[tuple[int, str, Role, float]] = []  # met since the rows were last filled in: see _learn
 
@@ -77,17 +81,18 @@ class Classifier(dict[str, Word]):
         valence = valence_of(form, code, self._valence)
         place = self._used
         self._used = place + 2
-        self._new.append((self._index.get(code, -1), form, kind, valence))
+        self._new.append((code, form, kind, valence))
         word = self[token] = describe(token, form, kind, valence, place, place + 1)
         return word
 
     def _learn(self) -> None:
         """Fill in the rows of the words met since the last time, all in one product."""
-        numbers, names, kinds, valences = zip(*self._new, strict=True)
+        codes, names, kinds, valences = zip(*self._new, strict=True)
         self._new = []
-        known = np.array(numbers)
-        vectors = self._vocabulary[known] * self._scale[0]
-        strange = np.flatnonzero(known < 0)
+        wanted = np.array(codes, np.uint32)
+        places = np.minimum(self._known.searchsorted(wanted), len(self._known) - 1)
+        vectors = self._vocabulary[places] * self._scale[0]
+        strange = np.flatnonzero(self._known[places] != wanted)
         if len(strange):
             columns: list[int] = []
             shares: list[float] = []
@@ -103,10 +108,12 @@ class Classifier(dict[str, Word]):
             grown = np.empty((2 * self._used, 3 * self._width), np.float32)
             grown[: self._ready] = self._rows[: self._ready]
             self._rows = grown
+            self._codes = np.concatenate([self._codes[: self._ready], np.zeros(len(grown) - self._ready, np.int64)])
         alone = vectors @ self._window[:-FLAGS]
         beside = flags(np.array(kinds), np.array(valences, np.float32))
         for denied in (0, 1):
             self._rows[self._ready + denied : self._used : 2] = alone + beside[denied] @ self._window[-FLAGS:]
+        self._codes[self._ready : self._used] = np.repeat(wanted, 2)
         self._ready = self._used
 
     def _read(self, message: str) -> Reading:
@@ -122,7 +129,9 @@ class Classifier(dict[str, Word]):
         """Scores of one message before they become probabilities, (3,)."""
         with self._lock:
             rows, turn, dense = self._read(message)
-            near = self._rows[[0, *rows, 0]]  # (L + 2, 3H)
+            places = np.array([0, *rows, 0])
+            near = self._rows[places]  # (L + 2, 3H)
+            codes = self._codes[places]
         width = self._width
         response = near[:-2, :width] + near[1:-1, width : 2 * width]
         response += near[2:, 2 * width :]
@@ -130,15 +139,15 @@ class Classifier(dict[str, Word]):
         np.maximum(response, 0.0, out=response)
         if turn:
             response[:turn] *= BEFORE_TURN
-        pooled = np.empty(2 * width + DENSE, np.float32)
+        pooled = np.zeros(len(self._deep), np.float32)
         if rows:
             response.max(axis=0, out=pooled[:width])
             np.add.reduce(response, axis=0, out=pooled[width : 2 * width])
-            pooled[width : 2 * width] /= (len(rows) + 2) ** 0.5
-        else:
-            pooled[: 2 * width] = 0.0
-        pooled[2 * width :] = dense
-        return cast(Floats, pooled @ self._out + self._prior)
+            beside = self._pairs[pair(codes[1:-2], codes[2:-1], len(self._pairs))]
+            np.add.reduce(beside, axis=0, out=pooled[2 * width : -DENSE])
+            pooled[width:-DENSE] /= (len(rows) + 2) ** 0.5
+        pooled[-DENSE:] = dense
+        return self._weigh(pooled)
 
     def logits_of(self, messages: Sequence[str]) -> Floats:
         """The same for many messages, worked on together, (N, 3)."""
@@ -160,7 +169,9 @@ class Classifier(dict[str, Word]):
                     gain.append((starts[-1], starts[-1] + reading.turn))
             if self._new:
                 self._learn()
-            near = self._rows[gathered]
+            places = np.array(gathered)
+            near = self._rows[places]
+            codes = self._codes[places]
         response = near[:-2, :width] + near[1:-1, width : 2 * width]
         response += near[2:, 2 * width :]
         response += self._bias
@@ -172,12 +183,23 @@ class Classifier(dict[str, Word]):
         response = np.concatenate([response, np.zeros((1, width), np.float32)])
         response[ends[:-1]] = 0.0  # the gaps between messages
         empty = lengths == 0
-        pooled = np.empty((len(messages), 2 * width + DENSE), np.float32)
+        beside = self._pairs[pair(codes[:-1], codes[1:], len(self._pairs))]
+        beside[(places[:-1] == 0) | (places[1:] == 0)] = 0.0
+        pooled = np.empty((len(messages), len(self._deep)), np.float32)
         pooled[:, :width] = np.maximum.reduceat(response, starts)
-        pooled[:, width : 2 * width] = np.add.reduceat(response, starts) / np.sqrt(lengths + 2)[:, None]
-        pooled[empty, : 2 * width] = 0.0
-        pooled[:, 2 * width :] = [reading.dense for reading in readings]
-        return cast(Floats, pooled @ self._out + self._prior)
+        pooled[:, width : 2 * width] = np.add.reduceat(response, starts)
+        pooled[:, 2 * width : -DENSE] = np.add.reduceat(beside, starts)
+        pooled[:, width:-DENSE] /= np.sqrt(lengths + 2)[:, None]
+        pooled[empty, :-DENSE] = 0.0
+        pooled[:, -DENSE:] = [reading.dense for reading in readings]
+        return self._weigh(pooled)
+
+    def _weigh(self, pooled: Floats) -> Floats:
+        """From the numbers about a message, or several, to its scores."""
+        inner = pooled @ self._deep
+        inner += self._deep_bias
+        np.maximum(inner, 0.0, out=inner)
+        return cast(Floats, pooled @ self._plain + inner @ self._inner + self._prior)
 
 
 def describe(token: str, form: str, kind: Role, valence: float, plain: int, denied: int) -> Word:

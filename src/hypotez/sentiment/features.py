@@ -14,6 +14,7 @@ from hypotez.sentiment.tokens import Role, cut
 REACH = 3  # words a negation reaches, unless punctuation ends it earlier
 BEFORE_TURN = 0.6  # what a word before the last "but" counts
 DENSE = 24  # numbers about the whole message
+RUSSIAN = 21  # which of them says that most of its words are Cyrillic
 
 _WORD, _NEGATOR, _TURN, _STOP = int(Role.WORD), int(Role.NEGATOR), int(Role.TURN), int(Role.STOP)
 

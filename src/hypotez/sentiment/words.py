@@ -33,6 +33,11 @@ def buckets(form: str, size: int) -> tuple[list[int], list[float]]:
     return columns, shares
 
 
+def pair(left: NDArray[np.int64], right: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """The row of two neighbours, given their fingerprints, in a table of ``size`` rows, a power of two."""
+    return (31 * left + right) & (size - 1)
+
+
 def valence_of(form: str, code: int, lexicon: Mapping[int, int]) -> float:
     """What the word lists say of a word of fingerprint ``code``, an emoji or a typed smile; 0 when they are silent."""
     found = lexicon.get(code)

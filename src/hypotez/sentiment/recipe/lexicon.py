@@ -40,7 +40,7 @@ def _english() -> dict[str, float]:
 def _russian() -> dict[str, float]:
     found: dict[str, float] = {}
     for word, sign in _signed("words.ru.txt"):
-        for form in _forms(word):
+        for form in forms_of(word):
             found.setdefault(form, sign)
     return found
 
@@ -59,7 +59,7 @@ def _cedr(path: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for emotion, words in json.loads(path.read_text(encoding="utf-8")).items():
         for word in words if emotion in CEDR else ():
-            for form in _forms(word):
+            for form in forms_of(word):
                 found.setdefault(form, CEDR[emotion])
     return found
 
@@ -74,12 +74,19 @@ def _emoji() -> dict[str, float]:
     return found
 
 
-def _forms(word: str) -> set[str]:
+def forms_of(word: str) -> set[str]:
     """Every form of a Russian word, ё written as е."""
     word = word.lower().replace("ё", "е")
     if not word.isalpha():
         return {word}
     return {word, *(form.word.replace("ё", "е") for form in _morphology().parse(word)[0].lexeme)}
+
+
+def lemmas_of(form: str) -> list[str]:
+    """The two likeliest dictionary words that a Russian form may belong to, itself last; none of any other form."""
+    if not "а" <= form[0] <= "я":
+        return []
+    return [*(parsed.normal_form.replace("ё", "е") for parsed in _morphology().parse(form)[:2]), form]
 
 
 @cache
