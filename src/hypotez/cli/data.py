@@ -23,7 +23,7 @@ def data() -> None:
 def check(
     source: Annotated[str, typer.Argument(help="A file or a folder.")],
     method: Annotated[
-        str | None, typer.Option(help="supervised, dpo or kto; told from the data when not given.")
+        str | None, typer.Option(help="supervised, dpo, kto or reinforcement; told from the data when not given.")
     ] = None,
     negative: Annotated[bool, typer.Option("--negative", help="These are examples of what not to say.")] = False,
     json: Json = False,
