@@ -57,6 +57,10 @@ class ServerSettings(Section):
 
 class EngineSettings(Section):
     model: str = Field("pocket", description="Default local model: a name, a folder or a Hugging Face repository.")
+    backend: Literal["embedded", "vllm"] = Field(
+        "embedded", description="Who computes the default model: the engine in this process, or vLLM."
+    )
+    vllm_url: str | None = Field(None, description="A vLLM that runs already, with its /v1; unset: one is started.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Weights in memory.")
     weights: Literal["full", "int8", "int4"] = Field(
         "full", description="Rounding of the weights: int8 and int4 take less memory, and less time for one stream."

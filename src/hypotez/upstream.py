@@ -79,6 +79,15 @@ class UpstreamBackend:
         """POST ``body`` as it is and return the answer as it is."""
         return await self._send("POST", path, body)
 
+    async def tell(self, path: str, body: Json) -> None:
+        """POST ``body`` to ``path`` under the upstream's /v1, whose answer need not be JSON."""
+        try:
+            response = await self._client.post(self._at(path), json=body)
+        except httpx2.HTTPError as exc:
+            raise self._unreachable(exc) from exc
+        if response.status_code >= 400:
+            raise self._refused(response, response.content)
+
     async def aclose(self) -> None:
         await self._client.aclose()
 

@@ -352,6 +352,39 @@ def test_more_adapters_than_slots_all_answer_in_their_own_words_until_deleted(ba
     assert isinstance(missing, ModelNotFound)
 
 
+def test_an_adapter_that_is_always_in_use_does_not_keep_the_slot_for_ever(backend_of, folder, tmp_path):
+    sources = {}
+    for seed in range(2):
+        save_noise(folder, tmp_path / str(seed), seed)
+        sources[f"ft:{seed}"] = Source(str(folder), tmp_path / str(seed), Card(f"ft:{seed}"))
+    backend = backend_of(sources, adapter_slots=1)
+
+    async def busy(other, pause):
+        await asyncio.sleep(pause)  # so that one of them is always in the middle of a reply
+        rounds = 0
+        while not other.done() and rounds < 200:
+            await answer(backend, model="ft:0", max_tokens=40, ignore_eos=True)
+            rounds += 1
+        return rounds
+
+    async def late():
+        await asyncio.sleep(0.1)
+        return await answer(backend, model="ft:1")
+
+    async def ask():
+        await answer(backend, model="ft:0")
+        other = asyncio.create_task(late())
+        rounds = await asyncio.gather(*(busy(other, 0.01 * i) for i in range(3)))
+        (choices, _) = await other
+        await backend.aclose()
+        return choices, rounds
+
+    choices, rounds = asyncio.run(ask())
+
+    assert choices[0]["text"]
+    assert max(rounds) < 200
+
+
 def test_embeddings_have_unit_norm_and_differ(backend_of):
     backend = backend_of()
 

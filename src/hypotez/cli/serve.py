@@ -17,6 +17,10 @@ def serve(
     upstream: Annotated[
         list[str] | None, typer.Option(help="URL of a server that chats for us, with its /v1; may be given again.")
     ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Who computes the default model: embedded, or vllm with our adapters loaded.")
+    ] = None,
+    vllm_url: Annotated[str | None, typer.Option(help="With vllm: one that runs already, with its /v1.")] = None,
 ) -> None:
     """Serve OpenAI's API until Ctrl-C. Prints its address when it is ready.
 
@@ -25,20 +29,24 @@ def serve(
     from hypotez import embedded
     from hypotez.settings import Settings
 
-    embedded.serve(_settings(Settings.load(), host, port, model, upstream or []), ready=_say)
+    engine = {"model": model or None, "backend": backend or (vllm_url and "vllm"), "vllm_url": vllm_url}
+    embedded.serve(_settings(Settings.load(), host, port, engine, upstream or []), ready=_say)
 
 
 def _settings(
-    settings: "Settings", host: str | None, port: int | None, model: str | None, urls: list[str]
+    settings: "Settings", host: str | None, port: int | None, engine: dict[str, str | None], urls: list[str]
 ) -> "Settings":
     """The settings with what the command line says instead."""
-    from hypotez.settings import Upstream
+    from hypotez.settings import EngineSettings, Upstream
+
+    if engine["backend"] not in (None, "embedded", "vllm"):
+        raise typer.BadParameter(f"{engine['backend']!r} is neither embedded nor vllm.", param_hint="--backend")
 
     listen: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     return settings.model_copy(
         update={
             "server": settings.server.model_copy(update=listen),
-            "engine": settings.engine.model_copy(update={"model": model} if model else {}),
+            "engine": EngineSettings(**{**settings.engine.model_dump(), **{k: v for k, v in engine.items() if v}}),
             "upstream": [*(Upstream(base_url=url) for url in urls), *settings.upstream],
         }
     )

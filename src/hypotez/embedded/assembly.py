@@ -14,6 +14,7 @@ from fastapi import APIRouter
 
 from hypotez.embedded.graders import python_graders
 from hypotez.embedded.local import LocalModels, Models, base_folders
+from hypotez.embedded.vllm import Vllm
 from hypotez.errors import ServerError
 from hypotez.server import (
     assistants,
@@ -73,7 +74,7 @@ class Assembly:
     """A server that is not running yet. ``run`` it on an event loop, then ``close`` it."""
 
     services: Services
-    local: LocalModels
+    local: LocalModels | Vllm
     workers: Runs
     webhooks: Webhooks
     supervisor: Supervisor
@@ -168,10 +169,14 @@ def assemble(
 
 def routing(
     settings: Settings, store: Store, upstreams: Sequence[Upstream] | None = None
-) -> tuple[LocalModels, Router]:
+) -> tuple[LocalModels | Vllm, Router]:
     """Who serves which model: the ones of this machine, and the upstreams of the settings unless others are given."""
     bases = base_folders(settings)
-    local = LocalModels(Models(store, bases), settings)
+    models = Models(store, bases)
+    engine = LocalModels(models, settings)
+    local = (
+        engine if settings.engine.backend == "embedded" else Vllm(next(iter(bases)), settings.engine, models, engine)
+    )
     chain = settings.upstream_chain() if upstreams is None else upstreams
     served = [Served(UpstreamBackend(upstream), upstream.models) for upstream in chain]
     return local, Router(store, local, served, settings.aliases, default=next(iter(bases)))

@@ -20,6 +20,8 @@ from hypotez.engine.reply import Reply
 from hypotez.engine.sequence import Finish, Sequence
 from hypotez.errors import HypotezError, Overloaded, ServerError
 
+OVERTAKEN_SECONDS = 0.5  # that a request waits for an adapter slot while others go on using the loaded ones
+
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
@@ -135,7 +137,7 @@ class Runner:
         sequence = job.sequences[index]
         if job.open == 0:
             return  # cancelled while it was waiting for a slot
-        if job.adapter is not None and not self.engine.adapters.can_hold(sequence.owner):
+        if job.adapter is not None and (not self.engine.adapters.can_hold(sequence.owner) or self._overtakes(job)):
             self._postponed.append((job, index))
             return
         try:
@@ -145,6 +147,11 @@ class Runner:
             _send(job, [exc])
         else:
             self._places[sequence] = (job, index)
+
+    def _overtakes(self, job: Job) -> bool:
+        """Somebody who came earlier has waited for a slot too long: whoever keeps the slots in use waits behind."""
+        late = time.perf_counter() - OVERTAKEN_SECONDS
+        return any(other.arrived < min(job.arrived, late) for other, _ in self._postponed)
 
     def _end(self, job: Job) -> None:
         for sequence in job.sequences:
