@@ -221,7 +221,7 @@ class Watch(threading.Thread):
     Torch is imported by a process that has claimed its job, and by no other.
     """
 
-    PERIOD, LOOKS = 0.2, 5  # an ended process may take a moment to go
+    PERIOD, LOOKS = 0.2, 25  # one that gave its job back takes a moment to go, on a busy machine seconds
 
     def __init__(self, place: Place) -> None:
         super().__init__(daemon=True)

@@ -113,6 +113,23 @@ def test_events_keep_their_order_when_the_clock_is_set_back(store, tmp_path, mon
     assert [event["type"] for event in children(store, job_events.KIND, job)] == ["message", "metrics"]
 
 
+def test_the_newest_checkpoint_gets_the_models_name_though_the_clock_was_set_back(store, tmp_path, monkeypatch):
+    job = queued(store)
+    journal = journal_of(store, tmp_path, job)
+    journal.begin()
+    for step in (1, 2):
+        draft = tmp_path / f"epoch-{step}"
+        draft.mkdir()
+        journal.checkpoint(step, draft, {"step": step, "total_steps": 2, "train_loss": 1.0, "train_accuracy": 0.5})
+        set_clock(monkeypatch, -DAY)
+
+    journal.succeed(tmp_path / "epoch-2", 1)
+
+    kept = children(store, "fine_tuning.job.checkpoint", job)
+    assert [one["step_number"] for one in kept] == [1, 2]
+    assert kept[-1]["fine_tuned_model_checkpoint"] == retrieved(store, job).body["fine_tuned_model"]
+
+
 def test_a_full_disk_puts_a_job_off_and_says_so_once(store, tmp_path):
     job = queued(store)
     for _ in range(3):

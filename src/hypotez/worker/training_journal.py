@@ -97,7 +97,6 @@ class TrainingJournal:
         body: Json = {
             "id": f"ftckpt_{self._digest(f'checkpoint {step}', 24)}",
             "object": CHECKPOINT,
-            "created_at": int(time.time()),
             "fine_tuned_model_checkpoint": name,
             "fine_tuning_job_id": self.job.id,
             "metrics": data,
@@ -105,6 +104,9 @@ class TrainingJournal:
         }
         with self._store.write() as tx:
             if tx.documents.find(CHECKPOINT, body["id"]) is None:
+                before = tx.documents.page(CHECKPOINT, parent=self.job.id, limit=1).items
+                # lists are ordered by it: not before the last one, though the clock may have been set back since
+                body["created_at"] = max(int(time.time()), *(one.created_at for one in before), 0)
                 tx.documents.create(CHECKPOINT, body, project=self.job.project, parent=self.job.id)
                 self._model(tx, name, kept)
             if step != total:  # the last one carries the finished model's name: see ``succeed``
