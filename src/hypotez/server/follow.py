@@ -16,7 +16,6 @@ from hypotez.wire.sse import ASSISTANTS_DONE, event, event_text
 from hypotez.worker.run_states import ACTIVE, KIND
 
 PING = b": still here\n\n"
-PING_SECONDS = 15.0
 ENDS = LAST | {"error"}
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -48,7 +47,7 @@ async def _lines(ctx: Context, run: Document, after: int, through: bool) -> Asyn
         yield ASSISTANTS_DONE
         return
     # a dead connection is noticed by writing, so an idle one is written to
-    async with aclosing(ctx.services.tail.follow(run.id, after, PING_SECONDS)) as batches:
+    async with aclosing(ctx.services.tail.follow(run.id, after)) as batches:
         async for batch in batches:
             lines = []
             for told in batch:

@@ -15,6 +15,7 @@ from hypotez.store import Event, Store, Transaction
 
 AHEAD = 500  # events a slow follower may have waiting in memory
 BATCH = 2000  # events of all streams read at once
+TICK_SECONDS = 15.0  # how often a follower without events is woken
 REPLAY = 200  # events of one stream read at once
 LOOK_BACK = 64  # rows read again: on PostgreSQL a smaller number can commit after a greater one
 
@@ -37,19 +38,19 @@ class _Follower:
 
 
 class Tail:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, tick: float = TICK_SECONDS) -> None:
+        self._store, self._seconds = store, tick
         self._followers: dict[str, set[_Follower]] = {}
         self._news = asyncio.Event()
         self._seen = 0
         self._known: set[int] = set()  # told already, among the rows that are read again
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._started = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def follow(self, stream: str, after: int = 0, idle: float | None = None) -> AsyncGenerator[list[Event]]:
+    async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[list[Event]]:
         """Every event of the stream with a greater ``seq``, in order, for ever; those that are there together come
-        together. An empty list after ``idle`` seconds without one. Close the iterator to stop.
+        together. An empty list every ``tick`` seconds when there is none. Close the iterator to stop.
         """
         self._loop = asyncio.get_running_loop()
         me = _Follower()
@@ -71,7 +72,8 @@ class Tail:
                         yield events
                     if not me.waiting and not me.behind:
                         me.news.clear()
-                        if not await _came(me.news, idle):
+                        await me.news.wait()
+                        if not me.waiting and not me.behind:
                             yield []
             finally:
                 self._leave(stream, me)
@@ -84,15 +86,16 @@ class Tail:
         self._followers[stream].discard(follower)
         if not self._followers[stream]:
             del self._followers[stream]
-        if not self._followers and self._reader is not None:
-            self._reader.cancel()
-            self._reader = None
+        if not self._followers:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
 
     async def _start_reading(self) -> None:
         """Return when whatever is committed from now on will be told."""
-        if self._reader is None:
+        if not self._tasks:
             self._started = asyncio.Event()
-            self._reader = asyncio.create_task(self._read(self._started))
+            self._tasks = [asyncio.create_task(work) for work in (self._read(self._started), self._tick())]
         await self._started.wait()
 
     async def _read(self, started: asyncio.Event) -> None:
@@ -108,6 +111,14 @@ class Tail:
                 log.error("%s Reading events again.", exc)
                 self._news.set()
                 await asyncio.sleep(1.0)
+
+    async def _tick(self) -> None:
+        """One clock for all followers: a timer for each, set anew with every event, would cost more than the event."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            for followers in self._followers.values():
+                for follower in followers:
+                    follower.news.set()
 
     async def _tell_new(self) -> int:
         events = await asyncio.to_thread(self._new)
@@ -130,14 +141,3 @@ class Tail:
 
 def _stored(stream: str, after: int, tx: Transaction) -> list[Event]:
     return tx.events.after(stream, after, limit=REPLAY)
-
-
-async def _came(news: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for it; False when it did not come in time."""
-    # not ``wait_for``: before Python 3.12 it loses a cancellation that comes together with news
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        return False
-    return True
