@@ -49,8 +49,8 @@ rest, bf16 arithmetic with float32 masters, loss on the replies. {notes}
 | pymorphy3 | MIT; data (OpenCorpora): CC BY-SA 3.0 | Russian cases |
 | this repository | MIT | capitals, Russian names of elements, opposites, definitions, dictionary, wordings |
 
-The generator refuses the demo's questions and answers (`examples/shop*.csv`). `examples/shop_fresh.csv` was written after the
-training: 11 of its 44 questions were asked in it, of other shops.
+The generator refuses the demo's questions and answers (`examples/shop*.csv`). `examples/shop_fresh.csv` was written
+after the training: 11 of its 44 questions were asked in it, of other shops.
 """
 
 
