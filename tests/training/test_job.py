@@ -275,3 +275,17 @@ def test_full_fine_tuning_goes_on_from_an_adapter_and_repeats(spec, tmp_path):
 
     assert losses(whole) == losses(parts)
     assert losses(whole)[0] < 3.0
+
+
+def test_smaller_parts_come_to_the_same_losses_and_go_on_from_a_state_of_larger_ones(base, supervised_file, tmp_path):
+    whole, begun, rest = Notebook(), Notebook(stop_after=3), Notebook()
+    spec = Spec(str(base), supervised_file, tmp_path / "whole", n_epochs=4, batch_size=6, seed=1, threads=1)
+    train(spec, whole)
+
+    apart = replace(spec, work=tmp_path / "apart")
+    train(apart, begun)
+    train(replace(apart, parts=64), rest)
+
+    assert min(rest.steps) == 4
+    together = {step: one["loss"] for step, one in (begun.steps | rest.steps).items()}
+    assert together == pytest.approx({step: one["loss"] for step, one in whole.steps.items()}, rel=1e-4)

@@ -1,15 +1,19 @@
 """The training process's own decisions: what does not fit, and how it tells what went wrong."""
 
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.worker.stored import children, journal_of, queued
 
-from hypotez.cli.train_job import _told, check_memory
+from hypotez.cli.train_job import _parts, _told, check_memory, within_memory
 from hypotez.errors import InvalidRequest, StorageError
 from hypotez.store import Document
+from hypotez.training.spec import Spec
+from hypotez.worker import job_events
 
 JOB = Document(
     1, "ftjob-1", "fine_tuning.job", "default", "", 0, "running", 1, "{}", '{"hyperparameters": {"full": false}}'
@@ -54,3 +58,45 @@ def test_what_went_wrong_is_told_with_its_cure(error, code, text):
 
     assert told == code
     assert text in message
+
+
+def test_where_memory_runs_out_it_goes_on_with_smaller_parts_and_says_so(store, tmp_path):
+    job = queued(store)
+    journal = journal_of(store, tmp_path, job)
+    tried = []
+
+    def run(spec):
+        tried.append(spec.parts)
+        if spec.parts < 4:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return "trained"
+
+    assert within_memory(run, Spec("base", tmp_path, tmp_path), journal) == "trained"
+    assert tried == [1, 2, 4]
+    said = [event["message"] for event in children(store, job_events.KIND, job)]
+    assert said == [f"Out of memory: going on with 1/{n} of the tokens at once, to the same gradient" for n in (2, 4)]
+
+
+def test_what_no_smaller_part_can_help_is_raised(store, tmp_path):
+    journal = journal_of(store, tmp_path, queued(store))
+
+    def never(spec):
+        raise MemoryError
+
+    def otherwise_wrong(spec):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(MemoryError):
+        within_memory(never, Spec("base", tmp_path, tmp_path), journal)
+    with pytest.raises(RuntimeError, match="shapes"):
+        within_memory(otherwise_wrong, Spec("base", tmp_path, tmp_path), journal)
+
+
+@pytest.mark.parametrize(("deaths", "parts"), [(0, 1), (5, 1), (6, 2), (8, 8), (20, 64)])
+def test_a_process_that_is_killed_at_one_step_again_and_again_takes_less_memory(deaths, parts):
+    def at(step):
+        private = {**JOB.private, "setbacks": deaths, "setback_step": 3, "step": step}
+        return replace(JOB, private_text=json.dumps(private))
+
+    assert _parts(at(3)) == parts
+    assert _parts(at(4)) == 1

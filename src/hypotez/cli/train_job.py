@@ -10,6 +10,8 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,10 @@ from hypotez.worker.training import Room, Supervisor
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
 if TYPE_CHECKING:
-    from hypotez.training.spec import Spec
+    from hypotez.training.spec import Result, Spec
+
+MOST_PARTS = 64  # a batch is worked through in so many times more parts at most where memory is short
+DEATHS = 5  # of a process at one step, before that may be a matter of memory
 
 log = logging.getLogger("hypotez.train_job")
 
@@ -96,12 +101,41 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
     check_memory(journal.job, base)
     with reinforcement(journal.job, base, home, journal.store) as means, followed(journal, journal.job, home) as told:
         while True:
-            result = train(_spec(journal.job, base, folder, home), told, means)
+            result = within_memory(
+                lambda spec: train(spec, told, means), _spec(journal.job, base, folder, home), journal
+            )
             if result.adapter is not None:
                 journal.succeed(result.adapter, result.trained_tokens)
                 return
             if result.stopped == "cancel" or journal.paused():
                 return
+
+
+def within_memory(run: "Callable[[Spec], Result]", spec: "Spec", journal: TrainingJournal) -> "Result":
+    """Train; where memory runs out, go on from the last state with half as many tokens at once, and say so."""
+    while True:
+        try:
+            return run(spec)
+        except (MemoryError, RuntimeError) as exc:
+            if not is_out_of_memory(exc) or spec.parts >= MOST_PARTS:
+                raise
+            log.warning("out of memory: %s", exc)
+        spec = replace(spec, parts=2 * spec.parts)
+        journal.event(
+            f"Out of memory: going on with 1/{spec.parts} of the tokens at once, to the same gradient", "warn"
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Python's own error, or torch's: the allocator of the processor and that of a GPU say it in words only."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
+
+
+def _parts(job: Document) -> int:
+    """More of them where the process died again and again at one step: the kernel kills who takes too much memory."""
+    died = job.private.get("setbacks", 0) if job.private.get("setback_step") == job.private.get("step", 0) else 0
+    return int(min(MOST_PARTS, 2 ** max(0, died - DEATHS)))
 
 
 def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
@@ -128,6 +162,7 @@ def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
         eval_samples=chosen.get("eval_samples", "auto"),
         reward=reward_of(job),
         threads=mine["threads"],
+        parts=_parts(job),
     )
 
 
@@ -144,8 +179,7 @@ def check_memory(job: Document, folder: Path) -> None:
 def _told(exc: Exception) -> tuple[str, str, str | None]:
     """Message, code and param of a job's error."""
     text = str(exc)
-    memory = isinstance(exc, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower()
-    if memory:
+    if is_out_of_memory(exc):
         why = f": {text}" if isinstance(exc, MemoryError) and text else ""
         cure = "Use a smaller model or shorter examples, or end other programs."
         return f"There is not enough memory for this job{why}. {cure}", "out_of_memory", None

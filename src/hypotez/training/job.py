@@ -69,7 +69,7 @@ def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = No
     optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
     position = _resume(spec, parameters, optimizer)
     workers = Workers(threads if decoder.device.type == "cpu" else 1)
-    thin, at_once = _thinning(spec, config.parameters), _tokens_at_once(decoder)
+    thin, at_once = _thinning(spec, config.parameters), max(1, _tokens_at_once(decoder) // spec.parts)
     loop = Loop(policy, how, optimizer, parameters, examples, valid, at_once, position, workers, thin, explorer)
     if explorer is not None and valid is not None and not position.step:
         mean = explorer.validate(valid, 0)["valid"]["reward_mean"]
@@ -262,5 +262,5 @@ def _resume(spec: Spec, parameters: Hyperparameters, optimizer: AdamW) -> Positi
 
 def fingerprint(spec: Spec) -> str:
     """Of everything that decides the numbers: the same spec on the same files."""
-    told = {k: str(v) for k, v in vars(spec).items() if k not in ("work", "save_every")}
+    told = {k: str(v) for k, v in vars(spec).items() if k not in ("work", "save_every", "parts")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -39,6 +39,7 @@ class Spec:
     eval_samples: int | Auto = "auto"  # reinforcement: replies to each prompt of a validation
     reward: str = ""  # reinforcement: the grader and the replies' form; decides the numbers as all of this does
     save_every: float = 10.0  # seconds between states
+    parts: int = 1  # as many times fewer tokens at once, for less memory: the same sums in another order
 
 
 @dataclass(frozen=True, slots=True)
