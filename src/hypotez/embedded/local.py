@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hypotez import pocket
 from hypotez.backend import Card, Source
 from hypotez.errors import MissingExtra
+from hypotez.nn.config import is_built_in
 from hypotez.settings import Settings
 from hypotez.store import Store
 
 if TYPE_CHECKING:
+    from hypotez.engine.generate import GenerateBackend
     from hypotez.engine.local import LocalBackend
     from hypotez.engine.metrics import Histogram
 
@@ -40,14 +42,7 @@ class Models:
 
     def __init__(self, store: Store, bases: dict[str, str]) -> None:
         self._store = store
-        self._bases = {
-            name: Source(
-                folder,
-                None,
-                Card(name, context_window=_window(folder), trainable=True, extra={"parameters": _parameters(folder)}),
-            )
-            for name, folder in bases.items()
-        }
+        self._bases = {name: Source(folder, None, _card(name, folder)) for name, folder in bases.items()}
 
     def cards(self) -> Sequence[Card]:
         """Of the bases; which tuned models there are depends on who asks, so the server lists those."""
@@ -66,29 +61,44 @@ class Models:
         return Source(mine["folder"], Path(mine["path"]), Card(name, context_window=_window(mine["folder"])))
 
 
+def _card(name: str, folder: str) -> Card:
+    config = _config(folder)
+    return Card(
+        name,
+        context_window=_window(folder),
+        sees_images="vision_config" in (config or {}),
+        trainable=config is None or is_built_in(config),
+        extra={"parameters": _parameters(folder)},
+    )
+
+
 class LocalModels:
     """A ``Backend``: the engine, made at the first request or by ``warm``."""
 
     def __init__(self, models: Models, settings: Settings) -> None:
         self._models, self._settings = models, settings
         self._engine: LocalBackend | None = None
+        self._known: dict[str, bool] = {}  # whether the engine's decoder is meant for a base
+        self._others: dict[str, GenerateBackend] = {}  # those that it is not
         self._lock = asyncio.Lock()
 
     async def cards(self) -> Sequence[Card]:
         return self._models.cards()
 
     async def chat(self, body: Json) -> AsyncIterator[Json]:
-        engine = await self._ready()
+        engine = await self._for(body["model"])
         async with aclosing(engine.chat(body)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 yield chunk
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
-        return await (await self._ready()).embed(model, texts)
+        return await (await self._for(model)).embed(model, texts)
 
     async def warm(self, model: str) -> None:
         """Load ``model`` now, so that the first question need not wait for it."""
-        await (await self._ready()).warm(model)
+        engine = await self._for(model)
+        if engine is self._engine:
+            await self._engine.warm(model)
 
     def metrics(self) -> "dict[str, dict[str, float | Histogram]]":
         return self._engine.metrics() if self._engine is not None else {}
@@ -97,8 +107,23 @@ class LocalModels:
         return self._engine.adapters() if self._engine is not None else {}
 
     async def aclose(self) -> None:
-        if self._engine is not None:
-            await self._engine.aclose()
+        for engine in (self._engine, *self._others.values()):
+            if engine is not None:
+                await engine.aclose()
+
+    async def _for(self, model: str) -> "LocalBackend | GenerateBackend":
+        """The engine, or transformers for a base that the engine's decoder does not know."""
+        engine, source = await self._ready(), self._models.source(model)
+        if source is None:
+            return engine
+        async with self._lock:
+            if source.base not in self._known:
+                self._known[source.base] = await asyncio.to_thread(_is_known, source.base)
+            if self._known[source.base]:
+                return engine
+            if source.base not in self._others:
+                self._others[source.base] = await asyncio.to_thread(_generate, source.base, model, self._settings)
+            return self._others[source.base]
 
     async def _ready(self) -> "LocalBackend":
         async with self._lock:
@@ -124,13 +149,33 @@ def _engine(models: Models, settings: Settings) -> "LocalBackend":
     return LocalBackend(models.source, models.cards, options)
 
 
-def _window(folder: str) -> int | None:
-    """Positions the model knows, where its configuration lies on this disk."""
+def _is_known(base: str) -> bool:
+    from hypotez.nn.load import find
+
+    return is_built_in(_config(str(find(base))) or {})
+
+
+def _generate(base: str, name: str, settings: Settings) -> "GenerateBackend":
+    from hypotez.engine.generate import GenerateBackend
+
+    mine = settings.engine
+    return GenerateBackend.open(base, name, mine.dtype, mine.device, mine.max_queue)
+
+
+def _config(folder: str) -> Json | None:
+    """The model's ``config.json``, where it lies on this disk."""
     try:
-        config = json.loads((Path(folder) / "config.json").read_text())
-        return int(config["max_position_embeddings"])
-    except (OSError, ValueError, KeyError, TypeError):
+        config: Json = json.loads((Path(folder).expanduser() / "config.json").read_text())
+        return config
+    except (OSError, ValueError):
         return None
+
+
+def _window(folder: str) -> int | None:
+    """Positions the model knows."""
+    config = _config(folder) or {}
+    found = config.get("max_position_embeddings") or config.get("n_positions")
+    return found if isinstance(found, int) else None
 
 
 def _parameters(folder: str) -> int | None:

@@ -143,6 +143,11 @@ class DecoderConfig:
         return body
 
 
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Whether the decoder is meant for a ``config.json``: its family is known, and it reads text only."""
+    return config.get("model_type") in FAMILIES and "vision_config" not in config
+
+
 def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """Read a Hugging Face ``config.json`` (transformers 4 and 5 spell RoPE differently; both are read).
 
@@ -152,7 +157,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     if kind not in FAMILIES:
         raise InvalidRequest(
             f"Models of type '{kind}' are not built in (built in: {', '.join(FAMILIES)}).",
-            hint="pip install 'hypotez[transformers]' and start with --backend transformers.",
+            hint="It can be asked, through transformers (pip install 'hypotez[transformers]'), but not trained here.",
         )
     family, layers, heads = FAMILIES[kind], config["num_hidden_layers"], config["num_attention_heads"]
     activation = config.get("hidden_activation") or config.get("hidden_act") or "silu"
