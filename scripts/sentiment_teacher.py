@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="soft.jsonl.gz, {text, chances} a line")
     parser.add_argument("--trained", type=Path, help="keep the trained network here, or take it from here")
     parser.add_argument("--epochs", type=float, default=1.5)
-    parser.add_argument("--more", type=int, default=90_000, help="messages to make")
+    parser.add_argument("--more", type=int, default=240_000, help="messages to make")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)

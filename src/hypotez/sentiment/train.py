@@ -27,8 +27,8 @@ from hypotez.sentiment.recipe.rows import WEIGHT, Row, bare, labelled
 
 VOCABULARY = 66_000  # words whose vectors are stored whole
 COMMON = 40_000  # of the words known beforehand, those that are stored where there is room
-BELIEVED = 0.8  # the share of a target that goes to the larger network where it was asked
-OVERHEARD = 0.5  # what a message counts that only the larger network has labelled
+BELIEVED = 0.9  # the share of a target that goes to the larger network where it was asked
+OVERHEARD = 1.0  # what a message counts that only the larger network has labelled
 CERTAIN = 0.9  # the share of a target that goes to the label; the rest is spread, for the labels are noisy
 SPARE = 0.003  # of macro-F1, given for fewer wrong words
 

@@ -26,7 +26,7 @@ class Network:
 
     size: int = 1 << 16
     dim: int = 32
-    width: int = 64
+    width: int = 96
     pairs: int = 1 << 17
     pair_dim: int = 8
     deep: int = 64
@@ -159,7 +159,7 @@ def train(
     weight: Floats,
     *,
     epochs: float = 2,
-    rate: float = 3e-3,
+    rate: float = 2.5e-3,
     batch: int = 128,
     drop_words: float = 0.1,
     drop: float = 0.3,
