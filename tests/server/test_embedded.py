@@ -192,3 +192,14 @@ def test_off_loopback_a_key_is_required(settings):
 )
 def test_loopback_is_known(host, expected):
     assert is_loopback(host) is expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP on Linux only")
+def test_the_engines_threads_sleep_while_they_wait(tmp_path):
+    env = {**os.environ, "HYPOTEZ_HOME": str(tmp_path), "OMP_DISPLAY_ENV": "true"}
+    command = [sys.executable, "-m", "hypotez", "ask", "Hello"]
+
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
