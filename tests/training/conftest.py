@@ -20,13 +20,15 @@ class Notebook:
 
     def __init__(self, stop_after: int | None = None, wish: str = "pause") -> None:
         self.events: list[str] = []
+        self.told: list[dict] = []
         self.steps: dict[int, dict] = {}
         self.checkpoints: dict[int, Path] = {}
         self.resolved: dict = {}
         self.stop_after, self.wish = stop_after, wish
 
-    def event(self, message, level="info"):
+    def event(self, message, level="info", data=None):
         self.events.append(f"{level}: {message}")
+        self.told += [data] if data else []
 
     def hyperparameters(self, resolved):
         self.resolved = resolved

@@ -156,6 +156,17 @@ def test_every_epoch_is_a_checkpoint_and_the_last_three_stay(spec):
     assert [folder.exists() for folder in notebook.checkpoints.values()] == [False, True, True, True]
 
 
+def test_the_loss_before_the_first_step_is_that_of_the_untrained_model(spec, tmp_path):
+    valid = write(tmp_path / "valid.jsonl", [conversation(q, q) for q in QUESTIONS[:5]])
+    still, learning = Notebook(), Notebook()
+
+    train(replace(spec, validation_file=valid, work=tmp_path / "still", learning_rate_multiplier=1e-9), still)
+    train(replace(spec, validation_file=valid, work=tmp_path / "learning"), learning)
+
+    assert still.told == learning.told == [{"step": 0, "full_valid_loss": still.told[0]["full_valid_loss"]}]
+    assert still.told[0]["full_valid_loss"] == pytest.approx(still.steps[16]["full_valid_loss"], abs=1e-5)
+
+
 def test_validation_is_reported_and_full_at_the_end_of_an_epoch(spec, tmp_path):
     valid = write(tmp_path / "valid.jsonl", [conversation(q, q) for q in QUESTIONS[:5]])
     notebook = Notebook()

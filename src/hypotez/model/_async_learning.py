@@ -283,7 +283,7 @@ class AsyncLearning(AsyncSession):
     async def _held_out_losses(self, job_id: str) -> tuple[float | None, float | None]:
         client = await self.client
         newest_first = [event async for event in client.fine_tuning.jobs.list_events(job_id, limit=100)]
-        return losses(list(jobs.metrics(newest_first))[::-1])
+        return losses([event.data for event in newest_first[::-1] if isinstance(event.data, dict)])
 
     async def _answers(self, model: str, asked: Sequence[dataset.Exchange]) -> list[str]:
         client = await self.client

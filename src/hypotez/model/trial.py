@@ -19,7 +19,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``loss_before`` is the first that the job measured on the held-out dialogues, ``loss_after`` the last."""
+    """``loss_before`` is what the job measured first on the held-out dialogues, ``loss_after`` the last."""
 
     old_model: str
     new_model: str
@@ -57,7 +57,10 @@ class Trial:
 
 
 def losses(metrics: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
-    """First and last validation loss of a job, from its metrics, oldest first."""
-    first = next((m["valid_loss"] for m in metrics if m.get("valid_loss") is not None), None)
-    found = (m.get("full_valid_loss", m.get("valid_loss")) for m in reversed(metrics))
-    return first, next((loss for loss in found if loss is not None), None)
+    """First and last validation loss in what a job's events say, oldest first.
+
+    The first is of the whole file before the first step here, of the first batch that was measured elsewhere.
+    """
+    found = [m.get("full_valid_loss", m.get("valid_loss")) for m in metrics]
+    measured = [loss for loss in found if loss is not None]
+    return (measured[0], measured[-1]) if measured else (None, None)

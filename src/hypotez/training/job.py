@@ -71,13 +71,23 @@ def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = No
     workers = Workers(threads if decoder.device.type == "cpu" else 1)
     thin, at_once = _thinning(spec, config.parameters), max(1, _tokens_at_once(decoder) // spec.parts)
     loop = Loop(policy, how, optimizer, parameters, examples, valid, at_once, position, workers, thin, explorer)
-    if explorer is not None and valid is not None and not position.step:
-        mean = explorer.validate(valid, 0)["valid"]["reward_mean"]
-        journal.event(f"Mean reward on the validation file before training: {mean:.4f}")
+    if valid is not None and not position.step:
+        _before(loop, valid, journal)
     try:
         return _run(spec, journal, loop)
     finally:
         workers.close()
+
+
+def _before(loop: Loop, valid: Examples, journal: Journal) -> None:
+    """What training has to beat."""
+    if loop.explorer is not None:
+        mean = loop.explorer.validate(valid, 0)["valid"]["reward_mean"]
+        journal.event(f"Mean reward on the validation file before training: {mean:.4f}")
+    else:
+        loss = loop.score(valid, range(len(valid))).loss
+        data = {"step": 0, "full_valid_loss": loss}
+        journal.event(f"Loss on the validation file before training: {loss:.4f}", data=data)
 
 
 def _run(spec: Spec, journal: Journal, loop: Loop) -> Result:

@@ -34,6 +34,7 @@ def tell(
     level: str = "info",
     data: Mapping[str, Any] | None = None,
     key: str | None = None,
+    type: str = "message",
 ) -> None:
     """Append an event unless the job has one with this ``key`` (the message itself when none is given)."""
     digest = hashlib.blake2b(f"{job}\n{key or message}".encode(), digest_size=12).hexdigest()
@@ -48,7 +49,7 @@ def tell(
         "created_at": max(int(time.time()), *(event.created_at for event in before), 0),
         "level": level,
         "message": message,
-        "type": "message" if data is None else "metrics",
+        "type": type,
         "data": dict(data or {}),
     }
     tx.documents.create(KIND, body, project=project, parent=job)

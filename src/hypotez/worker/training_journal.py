@@ -50,9 +50,9 @@ class TrainingJournal:
 
     # what training.job.train calls
 
-    def event(self, message: str, level: str = "info") -> None:
+    def event(self, message: str, level: str = "info", data: Json | None = None) -> None:
         with self._store.write() as tx:
-            self._tell(tx, message, level=level)
+            self._tell(tx, message, level=level, data=data)
 
     def hyperparameters(self, resolved: dict[str, float]) -> None:
         """Put numbers where the job said ``auto``."""
@@ -80,7 +80,7 @@ class TrainingJournal:
         valid = (valid_loss, valid_accuracy, full_valid_loss, full_valid_accuracy)
         message, data = job_events.metrics(step, total_steps, train_loss, train_accuracy, *valid, rewards)
         with self._store.write() as tx:
-            self._tell(tx, message, data=data, key=f"step {step}")
+            self._tell(tx, message, data=data, key=f"step {step}", type="metrics")
             job = tx.documents.get(KIND, self.job.id)
             finish = self._estimate(step, total_steps)
             if job.status not in ENDED:
