@@ -39,8 +39,8 @@ class Server:
     def ask(self, prompts: list[list[int]]) -> Row:
         before = self._processor()
         seconds, answers = asyncio.run(self._round(prompts))
-        tokens = sum(count for _, count in answers)
-        return tokens / seconds, p95([first for first, _ in answers]), tokens / (self._processor() - before)
+        tokens, spent = sum(count for _, count in answers), max(self._processor() - before, 0.01)
+        return tokens / seconds, p95([first for first, _ in answers]), tokens / spent
 
     def memory(self) -> int:
         """Bytes in memory."""

@@ -32,7 +32,7 @@ LLAMA_135M = {  # SmolLM2-135M's shape
 TEMPLATE = 17  # tokens that our chat template adds to a question
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, shape: dict = LLAMA_135M) -> Path:
     """A folder with random weights and a byte-level tokenizer that reads single letters and can write every token."""
     import tokenizers
     import torch
@@ -42,11 +42,11 @@ def build(folder: Path) -> Path:
     from hypotez.nn.decoder import Decoder
     from hypotez.nn.load import save
 
-    decoder = Decoder(DecoderConfig(**LLAMA_135M))
+    decoder = Decoder(DecoderConfig(**shape))
     decoder.reset(0)
     save(decoder, folder, torch.bfloat16)
     words = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words += ["<>", *(f"<{i}>" for i in range(len(words) + 1, LLAMA_135M["vocab_size"]))]
+    words += ["<>", *(f"<{i}>" for i in range(len(words) + 1, shape["vocab_size"]))]
     merges = [("<", ">")]  # llama.cpp wants one; no prompt has it
     tokenizer = tokenizers.Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -55,7 +55,8 @@ def load(
             pieces = [stored.pop(name) for name in theirs]
         except KeyError as exc:
             raise InvalidRequest(f"{folder}: the weights lack {exc.args[0]}, which config.json calls for.") from None
-        tensor = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        # A copy in any case: one tensor left in the mapped file would keep all of the file in memory.
+        tensor = pieces[0].clone() if len(pieces) == 1 else torch.cat(pieces)
         _assign(decoder, ours, tensor, trainable, folder)
     return decoder
 
