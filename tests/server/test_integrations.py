@@ -148,7 +148,7 @@ class Diary:
     def __init__(self):
         self.events, self.steps = [], []
 
-    def event(self, message, level="info"):
+    def event(self, message, level="info", data=None):
         self.events.append((level, message))
 
     def hyperparameters(self, resolved): ...

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Journal(Protocol):
     """What is needed of ``TrainingJournal``; the wrapper below has the same face."""
 
-    def event(self, message: str, level: str = "info") -> None: ...
+    def event(self, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None: ...
     def hyperparameters(self, resolved: dict[str, float]) -> None: ...
     def metrics(self, step: int, total_steps: int, *numbers: Any, **more: Any) -> None: ...
     def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None: ...
@@ -87,8 +87,8 @@ class Followed:
         self._journal, self._trackers = journal, list(trackers)
         self._each(lambda tracker: journal.event(f"{tracker.name}: metrics go {tracker.open()}"))
 
-    def event(self, message: str, level: str = "info") -> None:
-        self._journal.event(message, level)
+    def event(self, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
+        self._journal.event(message, level, data)
 
     def hyperparameters(self, resolved: dict[str, float]) -> None:
         self._journal.hyperparameters(resolved)
