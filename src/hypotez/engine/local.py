@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,16 @@ class LocalBackend:
 
 
 def open_base(name: str, options: LocalOptions) -> Base:
-    """Read a base model (a folder, or a repository on Hugging Face) and start its thread."""
+    """Read a base model (a folder, or a repository on Hugging Face) and start its thread.
+
+    It is read in a thread that ends: OpenMP keeps helpers for every thread that ever computed, and with more of them
+    than cores it lets none of them wait awake, which made every step of the engine take twice as long.
+    """
+    with ThreadPoolExecutor(1, "loading") as loading:
+        return loading.submit(_open, name, options).result()
+
+
+def _open(name: str, options: LocalOptions) -> Base:
     import torch
 
     if options.threads is not None:
