@@ -4,7 +4,13 @@ import json
 from pathlib import Path
 
 import tokenizers
+import torch
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from hypotez.nn.config import DecoderConfig
+from hypotez.nn.decoder import Decoder
+from hypotez.nn.load import save
+from hypotez.nn.lora import attach, initialise, loras
 
 CORPUS = [
     "The capital of France is Paris. What is the weather like in Paris today?",
@@ -44,12 +50,6 @@ def tokenizer_folder(folder: Path, template: str | None = None, **config: object
 
 def model_folder(folder: Path, seed: int = 0, context: int = 1024) -> Path:
     """``folder`` with a two-layer Llama of random weights and the tokenizer above; it babbles, always the same."""
-    import torch
-
-    from hypotez.nn.config import DecoderConfig
-    from hypotez.nn.decoder import Decoder
-    from hypotez.nn.load import save
-
     tokenizer_folder(folder)
     config = DecoderConfig(
         vocab_size=384,
@@ -70,3 +70,14 @@ def model_folder(folder: Path, seed: int = 0, context: int = 1024) -> Path:
                 parameter *= 5
     save(decoder, folder)
     return folder
+
+
+def random_adapter(decoder: Decoder, spread: float, seed: int = 0, drawn: int = 0) -> None:
+    """An adapter of rank 4 in slot 0, as in the middle of training: it changes what the decoder says."""
+    attach(decoder, 4)
+    initialise(decoder, 0, 4, 8.0, seed=seed)
+    generator = torch.Generator().manual_seed(drawn)
+    with torch.no_grad():
+        for lora in loras(decoder):
+            for b in lora.b:
+                b.copy_(torch.randn(b.shape, generator=generator) * spread)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.tiny import model_folder
+from tests.tiny import model_folder, random_adapter
 
 from hypotez.engine.groups import GroupSampler
 from hypotez.nn.load import load
-from hypotez.nn.lora import attach, initialise, loras
+from hypotez.nn.lora import loras
 from hypotez.text import Chat
 from hypotez.training.examples import Tokens
 from hypotez.training.logps import Policy, lay
@@ -24,13 +24,7 @@ def folder(tmp_path_factory):
 def decoder(folder):
     """With an adapter in slot 0 that is being trained."""
     decoder = load(folder, torch.float32)
-    attach(decoder, 4)
-    initialise(decoder, 0, 4, 8, seed=0)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for lora in loras(decoder):
-            for b in lora.b:
-                b.copy_(torch.randn(b.shape, generator=generator) * 0.2)
+    random_adapter(decoder, 0.2)
     return decoder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import tokenizers
 import torch
 from tests.nn.test_families import CASES, TINY
-from tests.tiny import CORPUS, SPECIAL, tokenizer_folder
+from tests.tiny import CORPUS, SPECIAL, random_adapter, tokenizer_folder
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from hypotez.backend import Card, Source
@@ -18,7 +18,6 @@ from hypotez.nn.attention import Packed
 from hypotez.nn.config import from_hf
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import load, save
-from hypotez.nn.lora import attach, initialise, loras
 
 LONGEST = 24  # tokens of a reply
 
@@ -42,13 +41,7 @@ def family(case: str, base: Path, adapter: Path) -> tuple[Path, Path]:
 
 def _random_adapter(base: Path, folder: Path) -> Path:
     decoder = load(base)
-    attach(decoder, 4)
-    initialise(decoder, 0, 4, 8.0, seed=3)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for lora in loras(decoder):
-            for b in lora.b:
-                b.copy_(torch.randn(b.shape, generator=generator) * 0.1)
+    random_adapter(decoder, 0.1, seed=3, drawn=4)
     save_adapter(decoder, 0, folder, str(base))
     return folder
 

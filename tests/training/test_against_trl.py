@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from tests.tiny import random_adapter
 from tests.training.conftest import QUESTIONS
 
 from hypotez.nn.load import load, save
-from hypotez.nn.lora import attach, initialise, loras, merge
+from hypotez.nn.lora import attach, loras, merge
 from hypotez.training.examples import Examples, Tokens
 from hypotez.training.exploration import Drawn, Rollouts
 from hypotez.training.logps import Policy
@@ -21,13 +22,7 @@ transformers = pytest.importorskip("transformers")
 def policy(base) -> Policy:
     """The base with a random adapter as it would be in the middle of training."""
     decoder = load(base)
-    attach(decoder, 4)
-    initialise(decoder, 0, 4, 8, seed=0)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for lora in loras(decoder):
-            for b in lora.b:
-                b.copy_(torch.randn(b.shape, generator=generator) * 0.03)
+    random_adapter(decoder, 0.03)
     return Policy(decoder, 0, None)
 
 
