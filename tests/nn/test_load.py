@@ -1,6 +1,8 @@
 """Model folders: shards, faults, dtypes and names."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -45,6 +47,15 @@ def test_dtype_is_the_one_asked_for_and_rope_stays_exact(decoder, tmp_path):
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
     cos, _ = half._rope(torch.tensor([40000]), torch.float32)
     assert torch.equal(cos, decoder._rope(torch.tensor([40000]), torch.float32)[0])
+
+
+def test_torchs_compiler_is_not_imported_to_load_a_model(decoder, tmp_path):
+    save(decoder, tmp_path)
+    code = "import sys; from hypotez.nn.load import load; load(sys.argv[1]); sys.exit('torch._dynamo' in sys.modules)"
+
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+
+    assert ended.returncode == 0
 
 
 def test_two_models_of_one_seed_are_equal(config):

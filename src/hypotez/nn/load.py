@@ -2,6 +2,7 @@
 but in ``find``, which asks the Hugging Face hub for a repository's files.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hypotez.errors import InvalidRequest, ModelNotFound, StorageError
 from hypotez.nn.config import from_hf
@@ -47,17 +49,13 @@ def load(
     """The decoder in ``folder``, in ``dtype`` (None: as stored). Weights take gradients only where ``trainable``."""
     folder = Path(folder)
     config = from_hf(_read_json(folder / "config.json"))
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         decoder = Decoder(config)
-    stored = {name: tensor.to(device, dtype) for name, tensor in _tensors(folder)}
+    files = _files(folder)
     for ours, theirs in names(decoder).items():
-        try:
-            pieces = [stored.pop(name) for name in theirs]
-        except KeyError as exc:
-            raise InvalidRequest(f"{folder}: the weights lack {exc.args[0]}, which config.json calls for.") from None
-        # A copy in any case: one tensor left in the mapped file would keep all of the file in memory.
-        tensor = pieces[0].clone() if len(pieces) == 1 else torch.cat(pieces)
-        _assign(decoder, ours, tensor, trainable, folder)
+        if lacking := [name for name in theirs if name not in files]:
+            raise InvalidRequest(f"{folder}: the weights lack {lacking[0]}, which config.json calls for.")
+        _assign(decoder, ours, _tensor(files, theirs, dtype, device), trainable, folder)
     return decoder
 
 
@@ -116,16 +114,45 @@ def _assign(decoder: Decoder, name: str, tensor: Tensor, trainable: bool, folder
     setattr(module, kind, nn.Parameter(tensor, requires_grad=trainable))
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+class _Undrawn(TorchFunctionMode):
+    """Draws no normal numbers. On the meta device there is nothing to draw, and yet torch imports its compiler for it:
+    75 MB, and a second of every start.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **(kwargs or {}))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Where each tensor lies."""
     index = folder / "model.safetensors.index.json"
-    files = sorted(set(_read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    for file in files:
-        try:
-            with safe_open(folder / file, "pt") as shard:
-                for name in shard.keys():  # noqa: SIM118 (not a dict)
-                    yield name, shard.get_tensor(name)
-        except (FileNotFoundError, SafetensorError) as exc:
-            raise InvalidRequest(f"{folder / file} cannot be read as safetensors: {_first_line(exc)}") from exc
+    parts = sorted(set(_read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    found: dict[str, Path] = {}
+    for path in (folder / part for part in parts):
+        with _opened(path) as file:
+            found |= dict.fromkeys(file.keys(), path)
+    return found
+
+
+def _tensor(files: dict[str, Path], pieces: list[str], dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+    """Stored tensors, one under the other.
+
+    A file is opened anew for each and the result is a copy: what was read of a mapped file stays in memory until
+    nobody has it open, and would be there beside the weights.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = {path: stack.enter_context(_opened(path)) for path in {files[name] for name in pieces}}
+        read = [opened[files[name]].get_tensor(name).to(device, dtype) for name in pieces]
+        return read[0].clone() if len(read) == 1 else torch.cat(read)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (FileNotFoundError, SafetensorError) as exc:
+        raise InvalidRequest(f"{path} cannot be read as safetensors: {_first_line(exc)}") from exc
 
 
 def _read_json(path: Path) -> dict[str, Any]:
