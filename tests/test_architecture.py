@@ -14,7 +14,8 @@ PURE = {"errors", "spans"}  # whoever may import these two may be told about
 CLASS_ROOMS = {"dialogue", "sentiment", "data", "images", "settings"}
 MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import nothing
     "spans": {"errors"},
-    "settings": PURE,
+    "settings": {"settings_faults", *PURE},
+    "settings_faults": PURE,
     "backend": PURE,
     "wire": PURE,
     "store": {"wire", *PURE},

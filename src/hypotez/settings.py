@@ -9,13 +9,17 @@ reads them: see ``Settings.upstream_chain``.
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as UnreadableVariable
 
+from hypotez import settings_faults
 from hypotez.errors import SettingsError
+from hypotez.settings_faults import PREFIX
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODELS = ["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "text-embedding-*", "ft:gpt-*"]
@@ -26,6 +30,24 @@ def configuration_files() -> list[Path]:
     return [Path(platformdirs.user_config_dir("hypotez")) / "hypotez.toml", Path("hypotez.toml")]
 
 
+def is_address(url: str) -> bool:
+    """Whether it can be the address of a server: http or https, and a host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _address(url: str) -> str:
+    if not is_address(url):
+        raise ValueError("an address begins with http:// or https://, as http://localhost:11434/v1")
+    return url
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +55,7 @@ class Section(BaseModel):
 class Upstream(Section):
     """One server elsewhere that speaks the same wire: OpenAI, Azure, vLLM, llama-server, Ollama."""
 
-    base_url: str = Field(description="Where it is, with its /v1.")
+    base_url: Address = Field(description="Where it is, with its /v1.")
     api_key: SecretStr | None = Field(None, description="Its key; none for servers that ask for none.")
     models: list[str] = Field(["*"], description="Patterns (fnmatch) of the model names it serves.")
     timeout: float = Field(600.0, gt=0, description="Seconds without an answer before a request is given up.")
@@ -42,7 +64,7 @@ class Upstream(Section):
 class Webhook(Section):
     """One server of the user's that is told how fine-tuning jobs ended."""
 
-    url: str = Field(description="Where the event is posted.")
+    url: Address = Field(description="Where the event is posted.")
     secret: SecretStr = Field(description="whsec_ and base64: signs what is sent, as Standard Webhooks.")
 
 
@@ -60,7 +82,7 @@ class EngineSettings(Section):
     backend: Literal["embedded", "vllm"] = Field(
         "embedded", description="Who computes the default model: the engine in this process, or vLLM."
     )
-    vllm_url: str | None = Field(None, description="A vLLM that runs already, with its /v1; unset: one is started.")
+    vllm_url: Address | None = Field(None, description="A vLLM that runs already, with its /v1; unset: one is started.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Weights in memory.")
     weights: Literal["full", "int8", "int4"] = Field(
         "full", description="Rounding of the weights: int8 and int4 take less memory, and less time for one stream."
@@ -107,7 +129,7 @@ class Settings(BaseSettings):
     """All settings. ``Settings.load()`` reads every source and turns a fault into ``SettingsError``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HYPOTEZ_", env_nested_delimiter="__", extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", env_ignore_empty=True, validate_by_name=True
     )
     home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("hypotez")),
@@ -128,7 +150,7 @@ class Settings(BaseSettings):
     credentials: Credentials = Field(default_factory=Credentials, description="Ids that belong to the user.")
     api_key: SecretStr | None = Field(None, description="Key the server asks for and the class sends.")
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY", description="OpenAI's own variable.")
-    openai_base_url: str | None = Field(None, alias="OPENAI_BASE_URL", description="OpenAI's own variable.")
+    openai_base_url: Address | None = Field(None, alias="OPENAI_BASE_URL", description="OpenAI's own variable.")
 
     @classmethod
     def settings_customise_sources(
@@ -145,14 +167,17 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Read every source. Raises ``SettingsError`` naming each wrong setting and where it may be mended."""
+        """Read every source. Raises ``SettingsError`` naming each wrong setting and where it stands."""
+        settings_faults.look_for_strangers(cls)
         try:
             return cls(**values)
         except ValidationError as exc:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise SettingsError(f"Wrong setting: {faults}. See `hypotez.toml` and HYPOTEZ_* variables.") from exc
-        except tomllib.TOMLDecodeError as exc:
-            raise SettingsError(f"hypotez.toml is not valid TOML: {exc}.") from exc
+            faults = "; ".join(settings_faults.fault(cls, error, configuration_files()) for error in exc.errors())
+            raise SettingsError(f"Wrong setting: {faults}. docs/settings.md lists them all.") from exc
+        except UnreadableVariable as exc:
+            raise settings_faults.unreadable_variable(exc) from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise settings_faults.unreadable_file(exc, configuration_files()) from exc
 
     @property
     def database_url(self) -> str:

@@ -76,7 +76,7 @@ def shown(case):
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
-    server = start(Settings(home=tmp_path_factory.mktemp("home"), upstreams=[]))
+    server = start(Settings(home=tmp_path_factory.mktemp("home"), upstream=[]))
     headers = {"authorization": f"Bearer {server.api_key}"}
     with httpx2.Client(base_url=server.base_url, headers=headers, timeout=60) as http:
 

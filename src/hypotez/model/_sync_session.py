@@ -118,6 +118,11 @@ class Session:
 
         settings = self.settings
         if self._base_url is not None:
+            from hypotez.settings import is_address
+
+            if not is_address(self._base_url):
+                what = f"{self._base_url!r} is no address of a server; one looks like http://127.0.0.1:8000/v1."
+                raise InvalidRequest(what, param="base_url")
             known = [key.get_secret_value() for key in (settings.api_key, settings.openai_api_key) if key]
             return OpenAI(base_url=self._base_url, api_key=self._api_key or next(iter(known), "none"))
         from hypotez import embedded

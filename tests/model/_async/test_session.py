@@ -114,6 +114,13 @@ async def test_a_broken_assistants_file_is_named_with_line_and_column(
     assert expected in str(caught.value)
 
 
+async def test_an_address_that_is_none_is_refused_in_our_words(settings: Settings):
+    model = AsyncOpenAIModel(base_url="localhost:8000", settings=settings)
+
+    with pytest.raises(InvalidRequest, match=r"'localhost:8000' is no address.*http://127\.0\.0\.1:8000/v1"):
+        await model.client
+
+
 async def test_an_unknown_assistant_leaves_the_current_one(settings: Settings, assistants):
     made = assistants.client.beta.assistants.create(model="scripted", name="mine")
     async with opened(assistants, settings) as model:
