@@ -47,6 +47,14 @@ def test_an_error_is_one_line_and_its_cure(raised: Exception, said: str, cure: s
     assert cure in shown.err
 
 
+def test_a_server_of_another_kind_is_told_from_one_of_ours(capsys: pytest.CaptureFixture[str]):
+    _print.error(openai.APIStatusError("x", response=httpx2.Response(501, request=REQUEST), body=None))
+
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:1/v1/chat/completions answers 501" in said
+    assert "Its address ends in /v1" in said
+
+
 def test_every_fault_of_a_file_is_listed(capsys: pytest.CaptureFixture[str]):
     faults = [Fault("shop.csv", line, "answer", "is empty") for line in (3, 7, 40)]
 

@@ -30,10 +30,14 @@ from hypotez.cli import (
 )
 from hypotez.cli._connect import Connection
 from hypotez.cli._interrupt import after_imports
+from hypotez.cli._options import in_front, refuse_idle
 
 
 class Commands(TyperGroup):
     """The group that turns every known error into a red line with its cure. A bug keeps its traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, in_front(args))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -70,7 +74,9 @@ def options(
     ctx: typer.Context,
     base_url: Annotated[
         str | None,
-        typer.Option(envvar="HYPOTEZ_BASE_URL", help="Talk to this server instead of starting one inside the command."),
+        typer.Option(
+            envvar="HYPOTEZ_BASE_URL", help="Talk to this server instead of starting one; may stand after the command."
+        ),
     ] = None,
     api_key: Annotated[
         str | None, typer.Option(help="Key for that server; without --base-url, a key of OpenAI's.")
@@ -79,7 +85,8 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    ctx.obj = Connection(base_url=base_url, api_key=api_key)
+    refuse_idle(ctx)
+    ctx.obj = Connection(base_url=base_url or None, api_key=api_key or None)
 
 
 app.command("demo")(demo.demo)

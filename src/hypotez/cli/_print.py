@@ -93,12 +93,16 @@ def _explain_sdk(exc: Exception) -> tuple[str, str | None] | None:
     if isinstance(exc, openai.APIConnectionError):
         return f"No server answers at {exc.request.url}.", "Start one with `hypotez serve`, or leave out --base-url."
     if isinstance(exc, openai.APIStatusError):
+        told = _body_message(exc.body)
+        if told is None:
+            what = f"{exc.request.url} answers {exc.status_code}, and not as OpenAI's API does."
+            return what, "Is this the right server? Its address ends in /v1."
         cures = {
             401: "Give the right key: --api-key, HYPOTEZ_API_KEY, or OPENAI_API_KEY for OpenAI itself.",
             404: "See what there is: hypotez models, hypotez jobs list, hypotez assistants list.",
             507: "Free some space, or set HYPOTEZ_HOME to a folder on another disk.",
         }
-        return _body_message(exc.body) or exc.message, cures.get(exc.status_code)
+        return told, cures.get(exc.status_code)
     return (str(exc), None) if isinstance(exc, openai.OpenAIError) else None
 
 

@@ -7,7 +7,7 @@ import typer
 from hypotez.cli import _print
 from hypotez.cli._connect import Json, connect
 
-app = typer.Typer(help="The models that can be asked.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
@@ -16,8 +16,13 @@ def models(ctx: typer.Context, json: Json = False) -> None:
 
     Example: hypotez models --json
     """
-    if ctx.invoked_subcommand:
-        return
+    if not ctx.invoked_subcommand:
+        list_models(ctx, json)
+
+
+@app.command("list")
+def list_models(ctx: typer.Context, json: Json = False) -> None:
+    """The same as `hypotez models`."""
     with connect(ctx) as asking:
         found = list(asking.client.models.list())
     if json:

@@ -37,8 +37,12 @@ def _settings(
     settings: "Settings", host: str | None, port: int | None, engine: dict[str, str | None], urls: list[str]
 ) -> "Settings":
     """The settings with what the command line says instead."""
-    from hypotez.settings import EngineSettings, Upstream
+    from hypotez.settings import EngineSettings, Upstream, is_address
 
+    for option, url in [*(("--upstream", url) for url in urls), ("--vllm-url", engine["vllm_url"])]:
+        if url is not None and not is_address(url):
+            what = f"{url!r} is no address of a server; one looks like http://localhost:11434/v1"
+            raise typer.BadParameter(what, param_hint=option)
     if engine["backend"] not in (None, "embedded", "vllm"):
         raise typer.BadParameter(f"{engine['backend']!r} is neither embedded nor vllm.", param_hint="--backend")
 

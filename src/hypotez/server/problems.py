@@ -78,7 +78,8 @@ async def _http(request: Request, error: Exception) -> Response:
 def refused(error: HTTPException, method: str, path: str) -> Response:
     """The response to a request that Starlette or FastAPI refuses."""
     if error.status_code == 404:
-        return problem(NotFound(f"Invalid URL ({method} {path})"))
+        cure = "" if path.startswith("/v1/") else ". The base URL of this server ends in /v1."
+        return problem(NotFound(f"Invalid URL ({method} {path}){cure}"))
     if error.status_code == 405:
         strange = InvalidRequest(f"Not allowed to {method} on {path} .", code="method_not_supported")
         strange.status = 405
