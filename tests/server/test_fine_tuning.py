@@ -1,30 +1,15 @@
-"""Fine-tuning jobs on the wire: what creation refuses, how files are checked, every move. Nothing trains here:
-the supervisor's ``spawn`` is a process that does nothing (``tests/worker/test_training.py`` trains)."""
+"""Fine-tuning jobs on the wire: what creation refuses, how files are checked, every move. Nothing trains here
+(``tests/worker/test_training.py`` trains)."""
 
-import io
-import json
-import subprocess
-import sys
 import time
 
 import openai
 import pytest
-from tests.serving import serve_for_test
+from tests.server.shop import ROWS, example, shop_at
 from tests.spec import conforms
 
-from hypotez.server import checkpoint_permissions, files, fine_tuning, models
-from hypotez.server.auth import create_key
-from hypotez.worker.training import Room, Supervisor
-
-ROUTERS = [fine_tuning.router, files.router, models.router, checkpoint_permissions.router]
 TUNED = "ft:scripted:personal:shop:abcd1234"
 
-
-def example(n: int) -> dict:
-    return {"messages": [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": f"answer {n}"}]}
-
-
-ROWS = [example(n) for n in range(12)]
 SAME = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ sample.output_text }}",
         "reference": "{{ item.answer }}"}  # fmt: skip
 
@@ -37,45 +22,10 @@ def prompt(n: int, **more) -> dict:
     return {"messages": [{"role": "user", "content": f"question {n}"}], "answer": f"answer {n}", **more}
 
 
-class Shop:
-    """A server, its client, and a supervisor that one drives by hand."""
-
-    def __init__(self, server, home):
-        self.server, self.home = server, home
-        self.client = server.client
-        self.jobs = server.client.fine_tuning.jobs
-        self.spawned = []
-        self.supervisor = Supervisor(server.store, Room(home, "unused"), self._spawn)
-
-    def _spawn(self, job, room):
-        self.spawned.append(job)
-        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-
-    def upload(self, rows=ROWS, purpose="fine-tune") -> str:
-        content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
-        return self.client.files.create(file=("train.jsonl", io.BytesIO(content)), purpose=purpose).id
-
-    def create(self, rows=ROWS, **more):
-        return self.jobs.create(**{"model": "scripted", "training_file": self.upload(rows), **more})
-
-    def checked(self, *args, **more):
-        """A job after its files were looked at."""
-        job = self.create(*args, **more)
-        self.supervisor.tick()
-        return self.jobs.retrieve(job.id)
-
-    def messages(self, id) -> list[str]:
-        return [event.message for event in reversed(self.jobs.list_events(id, limit=100).data)]
-
-
 @pytest.fixture
 def shop(tmp_path):
-    with serve_for_test(tmp_path, routers=ROUTERS, bases={"scripted": "/nowhere"}) as server:
-        shop = Shop(server, tmp_path)
+    with shop_at(tmp_path) as shop:
         yield shop
-        for child, _ in shop.supervisor._started.values():
-            child.kill()
-            child.wait()
 
 
 def test_a_new_job_is_as_openai_shows_it(shop):
@@ -256,31 +206,6 @@ def test_events_are_paged_without_loss(shop):
     assert [event.message for event in shop.jobs.list_events(job.id, limit=1)] == shop.messages(job.id)[::-1]
 
 
-def test_the_second_job_waits_and_says_why(shop):
-    shop.checked()
-    second = shop.checked()
-
-    assert second.model_dump()["queue"] == {"ahead": 1, "reason": "Waiting for 1 job ahead"}
-    assert shop.messages(second.id)[-1] == "Waiting for 1 job ahead"
-    assert len(shop.spawned) == 1
-
-
-def test_projects_take_turns(tmp_path):
-    with serve_for_test(tmp_path, routers=ROUTERS, bases={"scripted": "/nowhere"}, api_key="sk-admin") as server:
-        busy = Shop(server, tmp_path)
-        mine = [busy.checked() for _ in range(3)]
-        key, _ = create_key(server.store, "other", project="other")
-        busy.client = openai.OpenAI(base_url=server.base_url, api_key=key, max_retries=0)
-        busy.jobs = busy.client.fine_tuning.jobs
-        theirs = busy.checked()
-        [(child, _)] = busy.supervisor._started.values()
-        child.kill()
-        child.wait()
-
-    assert theirs.model_dump()["queue"]["ahead"] == 1
-    assert mine[2].model_dump()["queue"]["ahead"] == 2
-
-
 def test_cancel_pause_and_resume_before_training(shop):
     job = shop.create()
     paused = shop.jobs.pause(job.id)
@@ -314,12 +239,11 @@ def test_an_ended_job_does_not_move(shop, verb):
 @pytest.mark.parametrize("verb", ["retrieve", "cancel", "pause", "resume", "list_events"])
 def test_an_unknown_job_and_anothers_job_are_404(shop, verb):
     mine = shop.create()
-    key, _ = create_key(shop.server.store, "other", project="other")
-    other = openai.OpenAI(base_url=shop.server.base_url, api_key=key, max_retries=0).fine_tuning.jobs
+    shop.come_as("other", project="other")
 
     for id in ("ftjob-nobody", mine.id):
         with pytest.raises(openai.NotFoundError) as caught:
-            getattr(other, verb)(id)
+            getattr(shop.jobs, verb)(id)
         assert caught.value.body["message"] == f"Could not find fine tune: {id}"
 
 
@@ -354,12 +278,11 @@ def test_a_tuned_model_is_the_base_of_the_next_job(shop):
 
 
 def test_permissions_let_another_project_use_a_model(tmp_path):
-    with serve_for_test(tmp_path, routers=ROUTERS, bases={"scripted": "/nowhere"}, api_key="sk-admin") as server:
-        shop = Shop(server, tmp_path)
+    with shop_at(tmp_path, api_key="sk-admin") as shop:
         add_tuned(shop)
-        key, _ = create_key(server.store, "other", project="other")
-        other = openai.OpenAI(base_url=server.base_url, api_key=key, max_retries=0)
-        permissions = server.client.fine_tuning.checkpoints.permissions
+        permissions = shop.client.fine_tuning.checkpoints.permissions
+        shop.come_as("other", project="other")
+        other = shop.client
         with pytest.raises(openai.NotFoundError):
             other.models.retrieve(TUNED)
 

@@ -19,7 +19,7 @@ def queued(store, project="default"):
     with store.write() as tx:
         tx.documents.create(job_states.KIND, body, project=project, private=private)
         job = job_states.move(tx, body["id"], "queued", validated=True)
-        tx.work.put(job_states.WORK, job.id, project=project)
+        job_states.enqueue(tx, job)
     return job
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.worker.stored import children, journal_of, queued, retrieved
 
-from hypotez.worker import job_events, job_states, jobs
+from hypotez.worker import job_events, job_states
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
 
@@ -143,13 +143,3 @@ def test_only_as_many_train_as_are_allowed(store):
     assert claim(store, second.id, "b", concurrency=1, silence=15) is None
     assert claim(store, first.id, "b", concurrency=1, silence=15) is None
     assert claim(store, second.id, "b", concurrency=2, silence=15) is not None
-
-
-def test_turns_go_round_between_projects(store):
-    mine = [queued(store, "mine").id for _ in range(3)]
-    theirs = [queued(store, "theirs").id for _ in range(2)]
-
-    with store.read() as tx:
-        order = [item.target for item in jobs.in_turn(tx.work.waiting(job_states.WORK))]
-
-    assert order == [mine[0], theirs[0], mine[1], theirs[1], mine[2]]

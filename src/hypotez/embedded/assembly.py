@@ -149,6 +149,7 @@ def assemble(
         home=settings.home,
         bases=bases,
         training_threads=settings.training.threads or cores(),
+        training_at_once=settings.training.concurrency,
         api_key=api_key,
         needs_key=needs_key,
         max_upload=settings.server.max_upload,

@@ -15,7 +15,7 @@ from hypotez.store import Document, Transaction
 from hypotez.wire.fine_tuning import Base, new_job
 from hypotez.wire.fine_tuning_requests import CreateJob, Reinforcement
 from hypotez.wire.paging import Limit, ListQuery, listing
-from hypotez.worker import job_events, job_states, jobs
+from hypotez.worker import job_events, job_states, jobs, turns
 from hypotez.worker.tracking import check_installed
 
 Json = dict[str, Any]
@@ -44,6 +44,7 @@ def create(body: CreateJob, ctx: Ctx) -> Response:
             shown, private = new_job(
                 base, ctx.project, body.sent(), method, hyperparameters, ctx.services.training_threads, inside
             )
+            private["key"] = ctx.caller.key  # keys take turns
             made = tx.documents.create(
                 job_states.KIND, shown, project=ctx.project, private=private, request=ctx.once.fingerprint
             )
@@ -64,13 +65,14 @@ def list_jobs(ctx: Ctx, query: Annotated[ListQuery, Query()]) -> Response:
         page = tx.documents.page(
             job_states.KIND, project=ctx.project, limit=query.limit, after=query.after, metadata=wanted
         )
-        return answer(listing([_shown(tx, job) for job in page.items], page.has_more))
+        at_once = ctx.services.training_at_once
+        return answer(listing([_shown(tx, job, at_once) for job in page.items], page.has_more))
 
 
 @router.get("/fine_tuning/jobs/{job_id}")
 def retrieve(job_id: str, ctx: Ctx) -> Response:
     with ctx.store.read() as tx:
-        return answer(_shown(tx, job_states.find(tx, job_id, ctx.project)))
+        return answer(_shown(tx, job_states.find(tx, job_id, ctx.project), ctx.services.training_at_once))
 
 
 @router.post("/fine_tuning/jobs/{job_id}/cancel")
@@ -144,18 +146,18 @@ def _moved(job_id: str, ctx: Context, step: Callable[[Transaction, str, str], Do
         if moved.version != before.version:
             # a job may be paused and resumed many times: each is an event of its own
             job_events.tell(tx, job_id, message, project=ctx.project, key=f"{message} {moved.version}")
-        shown = _shown(tx, moved)
+        shown = _shown(tx, moved, ctx.services.training_at_once)
     for kind in (job_states.VALIDATION, job_states.WORK):
         ctx.services.wake(kind)
     return answer(shown)
 
 
-def _shown(tx: Transaction, job: Document) -> Json:
+def _shown(tx: Transaction, job: Document, at_once: int) -> Json:
     """The job's body; one that waits says for how many others."""
     if job.status != "queued":
         return job.body
-    place = jobs.position(tx, job)
-    return {**job.body, "queue": {"ahead": place, "reason": jobs.waiting(place) if place else "Starting"}}
+    ahead = turns.places(tx.work.waiting(job_states.WORK)).get(job.id, 0)
+    return {**job.body, "queue": {"ahead": ahead, "reason": turns.reason(ahead, at_once)}}
 
 
 def _children(job_id: str, ctx: Context, kind: str, query: ListQuery) -> Response:

@@ -25,6 +25,7 @@ class Services:
     home: Path = Path()  # of jobs and tuned models
     bases: Mapping[str, str] = field(default_factory=dict)  # local models that can be trained: name to folder
     training_threads: int = 1  # of one job; part of its numbers, so fixed when it is made
+    training_at_once: int = 1  # jobs
     api_key: str | None = None  # opens everything; None: no key is asked until one is created
     needs_key: bool = False  # ask for a key even when there is none: others can reach this server
     max_upload: int = 512 * 1024**2  # bytes

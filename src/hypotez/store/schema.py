@@ -66,6 +66,7 @@ work = sa.Table(
     sa.Column("owner", sa.String(128)),
     sa.Column("heartbeat", sa.Float),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("turn", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("kind", "target"),
     sa.Index("work_by_due", "kind", "owner", "due"),
     sqlite_autoincrement=True,
@@ -81,7 +82,13 @@ def first(connection: sa.Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-MIGRATIONS: list[Callable[[sa.Connection], None]] = [first]
+def second(connection: sa.Connection) -> None:
+    """Work has a turn. ``first`` makes today's tables, so a fresh store has the column already."""
+    if "turn" not in {column["name"] for column in sa.inspect(connection).get_columns("work")}:
+        connection.execute(sa.text("ALTER TABLE work ADD COLUMN turn INTEGER NOT NULL DEFAULT 0"))
+
+
+MIGRATIONS: list[Callable[[sa.Connection], None]] = [first, second]
 
 
 def migrate(connection: sa.Connection) -> None:

@@ -59,17 +59,18 @@ class WorkItem:
     owner: str | None
     heartbeat: float | None  # unix seconds
     attempts: int  # claims so far, this one included
+    turn: int  # for whoever lets the items of several owners take turns
 
 
 class Work:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def put(self, kind: str, target: str, *, project: str = "default", due: float = 0.0) -> None:
+    def put(self, kind: str, target: str, *, project: str = "default", due: float = 0.0, turn: int = 0) -> None:
         """Queue ``target``; a second call while it waits or runs does nothing."""
         if self._connection.row(TAKEN, kind=kind, target=target) is None:
             fresh = {"owner": None, "heartbeat": None, "attempts": 0}
-            self._connection.run(INSERT, kind=kind, target=target, project=project, due=due, **fresh)
+            self._connection.run(INSERT, kind=kind, target=target, project=project, due=due, turn=turn, **fresh)
 
     def claim(self, kind: str, owner: str, *, silence: float) -> WorkItem | None:
         """Take the oldest due item nobody owns, or whose owner has been silent for ``silence`` seconds.

@@ -12,6 +12,7 @@ from typing import Any
 
 from hypotez.errors import InvalidRequest, NotFound
 from hypotez.store import Document, Transaction
+from hypotez.worker import turns
 
 Json = dict[str, Any]
 
@@ -86,10 +87,23 @@ def resume(tx: Transaction, id: str, project: str) -> Document:
     if job.status != "paused":
         what = "is not paused" if job.status not in ENDED else f"has already {_ended(job)} and cannot be resumed"
         raise InvalidRequest(f"Job {id} {what}.")
-    checked = bool(job.private.get("validated"))
-    moved = move(tx, id, "queued" if checked else "validating_files")
-    tx.work.put(WORK if checked else VALIDATION, id, project=job.project)
-    return moved or job
+    if job.private.get("validated"):
+        enqueue(tx, job)
+        return move(tx, id, "queued") or job
+    tx.work.put(VALIDATION, id, project=job.project)
+    return move(tx, id, "validating_files") or job
+
+
+def enqueue(tx: Transaction, job: Document) -> None:
+    """Let a job wait for training, at its key's next turn."""
+    items = tx.work.waiting(WORK)
+    mine = [item for item in items if _whose(tx.documents.find(KIND, item.target)) == _whose(job)]
+    tx.work.put(WORK, job.id, project=job.project, turn=turns.next_turn(items, mine))
+
+
+def _whose(job: Document | None) -> str | None:
+    """The key that made the job; where no key was asked for, its project."""
+    return None if job is None else str(job.private.get("key") or job.project)
 
 
 def _ended(job: Document) -> str:

@@ -16,7 +16,7 @@ from hypotez.grading.check import item_fields
 from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.graders import Grader
 from hypotez.worker import job_events
-from hypotez.worker.job_states import KIND, VALIDATION, WORK, move
+from hypotez.worker.job_states import KIND, VALIDATION, enqueue, move
 
 Json = dict[str, Any]
 
@@ -62,11 +62,8 @@ def validate(store: Store, home: Path, item: WorkItem) -> None:
         if move(tx, job.id, "queued", validated=True) is None:
             return
         tx.work.remove(VALIDATION, job.id)
-        tx.work.put(WORK, job.id, project=job.project)
+        enqueue(tx, job)
         job_events.tell(tx, job.id, "Files validated, moving job to queued state", project=job.project)
-        place = position(tx, job)
-        if place:
-            job_events.tell(tx, job.id, waiting(place), project=job.project)
 
 
 def fail(tx: Transaction, id: str, error: Json, result_files: list[str] | None = None) -> None:
@@ -74,33 +71,6 @@ def fail(tx: Transaction, id: str, error: Json, result_files: list[str] | None =
     failed = move(tx, id, "failed", {"error": error, **({"result_files": result_files} if result_files else {})})
     if failed is not None:
         job_events.tell(tx, id, str(error["message"]), project=failed.project, level="error")
-
-
-def position(tx: Transaction, job: Document) -> int:
-    """Jobs ahead of this one, those in training included; 0 when it is not waiting or next."""
-    items = tx.work.waiting(WORK)
-    taken = [item for item in items if item.owner is not None]
-    ahead = [item.target for item in in_turn(items)]
-    if job.id not in ahead:
-        return 0
-    return len(taken) + ahead.index(job.id)
-
-
-def waiting(place: int) -> str:
-    return f"Waiting for {place} job{'' if place == 1 else 's'} ahead"
-
-
-def in_turn(items: list[WorkItem]) -> list[WorkItem]:
-    """Who trains next: projects take turns, so that one with fifty jobs does not keep another's first one waiting."""
-    turn: dict[str, int] = {}
-    for item in items:
-        turn[item.project] = turn.get(item.project, 0) + (item.owner is not None)
-    ranked: list[tuple[int, int, WorkItem]] = []
-    for item in items:
-        if item.owner is None:
-            ranked.append((turn[item.project], item.seq, item))
-            turn[item.project] += 1
-    return [item for _, _, item in sorted(ranked, key=lambda rank: rank[:2])]
 
 
 def write_file(store: Store, job: Document, name: str, text: str) -> str:

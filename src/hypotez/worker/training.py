@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypotez.store import Store, WorkItem
-from hypotez.worker import jobs, setbacks
+from hypotez.worker import job_events, jobs, setbacks, turns
 from hypotez.worker.children import holds, is_dead, owner_name
 from hypotez.worker.job_states import VALIDATION, WORK
 
@@ -66,6 +66,7 @@ class Supervisor:
         self._started: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self._news = threading.Event()
         self._closing = threading.Event()
+        self._places: dict[str, int] = {}  # of the jobs that wait, as they were told last
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -90,6 +91,7 @@ class Supervisor:
             pass
         self._bury()
         self._start_due()
+        self._tell_places()
 
     def _run(self) -> None:
         while True:
@@ -148,9 +150,23 @@ class Supervisor:
         starting = [job for job, (_, at) in self._started.items() if now - at < STARTING_SECONDS and job not in held]
         room = self._room.concurrency - len(held) - len(starting)
         free = [item for item in items if setbacks.is_due(item)]
-        for item in [*(i for i in free if i.owner is not None and i.target not in held), *jobs.in_turn(free)]:
+        for item in [*(i for i in free if i.owner is not None and i.target not in held), *turns.in_turn(free)]:
             if room <= 0:
                 return
             if item.target not in self._started:
                 self._started[item.target] = (self._spawn(item.target, self._room), now)
                 room -= 1
+
+    def _tell_places(self) -> None:
+        """Why a job waits, as an event each time the number of those ahead of it is another one."""
+        with self._store.read() as tx:
+            items = tx.work.waiting(WORK)
+        places, at_once = turns.places(items), self._room.concurrency
+        moved = [
+            i for i in items if places.get(i.target, 0) >= at_once and self._places.get(i.target) != places[i.target]
+        ]
+        if moved:
+            with self._store.write() as tx:
+                for item in moved:
+                    job_events.tell(tx, item.target, turns.reason(places[item.target], at_once), project=item.project)
+        self._places = places
