@@ -53,21 +53,22 @@ class Packed:
             out = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
         return out[0].transpose(0, 1)
 
-    def blocks(self, window: int | None) -> Iterator[tuple[slice, slice, Tensor, bool]]:
-        """(queries, the keys that any of them may see, True where one may not, whether weights are kept)."""
+    def blocks(self, window: int | None, like: Tensor) -> Iterator[tuple[slice, slice, Tensor, bool]]:
+        """(queries, the keys that any of them may see, 0 or -inf for each pair, whether weights are kept)."""
         first = 0
         for length in self.lengths:
             for start in range(0, length, _BLOCK):
                 stop = min(start + _BLOCK, length)
                 low = max(0, start - window + 1) if window is not None else 0
-                hidden = self._hidden(start - low, stop - start, stop - low, window)
-                yield slice(first + start, first + stop), slice(first + low, first + stop), hidden, length <= _KEPT
+                bias = self._bias(start - low, stop - start, stop - low, window, like)
+                yield slice(first + start, first + stop), slice(first + low, first + stop), bias, length <= _KEPT
             first += length
 
-    def _hidden(self, offset: int, queries: int, keys: int, window: int | None) -> Tensor:
+    def _bias(self, offset: int, queries: int, keys: int, window: int | None, like: Tensor) -> Tensor:
         key = (offset, queries, keys, window)
         if key not in self._masks:
-            self._masks[key] = ~causal_mask(keys, window)[offset : offset + queries]
+            seen = causal_mask(keys, window)[offset : offset + queries]
+            self._masks[key] = torch.zeros(seen.shape, dtype=like.dtype).masked_fill_(~seen, float("-inf"))
         return self._masks[key]
 
 
@@ -78,9 +79,10 @@ class _Blocks(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packed: Packed, window: int | None) -> Tensor:
         out = torch.empty_like(q)
         kept: list[Tensor | None] = []
-        for rows, seen, hidden, keep in packed.blocks(window):
-            weights = _weights(q[rows], k[seen], hidden)
-            out[rows] = _ungroup(weights @ v[seen].transpose(0, 1), q[rows].shape)
+        for rows, seen, bias, keep in packed.blocks(window, q):
+            queries = _group(q[rows], k.shape[1])
+            weights = _weights(queries, _group(k[seen], k.shape[1]), bias)
+            _ungroup(torch.bmm(weights, _group(v[seen], k.shape[1])), out[rows])
             kept.append(weights if keep else None)
         ctx.save_for_backward(q, k, v, *kept)
         ctx.packed, ctx.window = packed, window
@@ -89,39 +91,40 @@ class _Blocks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dout: Tensor) -> Any:
         q, k, v, *kept = ctx.saved_tensors
-        scale = q.shape[-1] ** -0.5
+        heads, scale = k.shape[1], q.shape[-1] ** -0.5
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for (rows, seen, hidden, _), weights in zip(ctx.packed.blocks(ctx.window), kept, strict=True):
-            weights = _weights(q[rows], k[seen], hidden) if weights is None else weights
-            queries, up = _group(q[rows], k.shape[1]), _group(dout[rows], k.shape[1])
-            keys, values = k[seen].transpose(0, 1), v[seen].transpose(0, 1)  # (KV, keys, Dh)
-            dv[seen] += (weights.transpose(1, 2) @ up).transpose(0, 1)
-            dscores = torch._softmax_backward_data(up @ values.transpose(1, 2), weights, -1, weights.dtype)
-            dq[rows] = _ungroup(dscores @ keys, q[rows].shape) * scale
-            dk[seen] += (dscores.transpose(1, 2) @ queries).transpose(0, 1) * scale
-        return dq, dk, dv, None, None
+        for (rows, seen, bias, _), weights in zip(ctx.packed.blocks(ctx.window, q), kept, strict=True):
+            queries, up = _group(q[rows], heads), _group(dout[rows], heads)
+            keys, values = _group(k[seen], heads), _group(v[seen], heads)
+            weights = _weights(queries, keys, bias) if weights is None else weights
+            dv[seen] += torch.bmm(weights.transpose(1, 2), up).transpose(0, 1)
+            dscores = torch.bmm(up, values.transpose(1, 2))
+            dscores = torch._softmax_backward_data(dscores, weights, -1, weights.dtype)
+            _ungroup(torch.bmm(dscores, keys), dq[rows])
+            dk[seen] += torch.bmm(dscores.transpose(1, 2), queries).transpose(0, 1)
+        return dq.mul_(scale), dk.mul_(scale), dv, None, None
 
 
-def _weights(q: Tensor, k: Tensor, hidden: Tensor) -> Tensor:
-    """(KV, G * queries, keys) in q's dtype; the scores are float32, as in the fused kernels."""
-    n, heads, _ = q.shape
-    grouped = _group(q, k.shape[1]).float() * q.shape[-1] ** -0.5
-    scores = grouped @ k.transpose(0, 1).transpose(1, 2).float()
-    scores.view(heads, n, -1).masked_fill_(hidden, float("-inf"))
-    weights: Tensor = scores.softmax(-1).to(q.dtype)
-    return weights
+def _weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
+    """q (KV, G * queries, Dh), k (KV, keys, Dh) -> (KV, G * queries, keys) in q's dtype.
+
+    The scores are rounded to it, too; the softmax is float32.
+    """
+    bias = bias.repeat(q.shape[1] // len(bias), 1)
+    scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+    return scores.softmax(-1, torch.float32).to(q.dtype)
 
 
 def _group(x: Tensor, kv_heads: int) -> Tensor:
-    """(n, H, Dh) -> (KV, G * n, Dh)."""
+    """(n, H, Dh) -> (KV, G * n, Dh), contiguous: a matmul that has to copy its operand itself takes longer."""
     n, heads, size = x.shape
-    return x.transpose(0, 1).reshape(kv_heads, heads // kv_heads * n, size)
+    return x.transpose(0, 1).reshape(kv_heads, heads // kv_heads * n, size).contiguous()
 
 
-def _ungroup(x: Tensor, shape: torch.Size) -> Tensor:
-    """(KV, G * n, Dh) -> (n, H, Dh)."""
-    n, heads, size = shape
-    return x.view(heads, n, size).transpose(0, 1)
+def _ungroup(x: Tensor, out: Tensor) -> None:
+    """(KV, G * n, Dh) into (n, H, Dh)."""
+    n, heads, size = out.shape
+    out.copy_(x.view(heads, n, size).transpose(0, 1))
 
 
 def causal_mask(length: int, window: int | None, device: torch.device | None = None) -> Tensor:
