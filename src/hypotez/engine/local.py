@@ -27,6 +27,7 @@ from hypotez.engine.traces import trace
 from hypotez.errors import ModelNotFound
 from hypotez.nn.load import find, load
 from hypotez.nn.packed import Weights, pack
+from hypotez.nn.shapes import keep_few
 from hypotez.text import Chat
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,7 @@ def open_base(name: str, options: LocalOptions) -> Base:
 def _open(name: str, options: LocalOptions) -> Base:
     import torch
 
+    keep_few()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = options.device

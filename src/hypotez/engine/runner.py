@@ -19,6 +19,7 @@ from hypotez.engine.engine import Engine, Said
 from hypotez.engine.reply import Reply
 from hypotez.engine.sequence import Finish, Sequence
 from hypotez.errors import HypotezError, Overloaded, ServerError
+from hypotez.nn.shapes import keep_few
 
 OVERTAKEN_SECONDS = 0.5  # that a request waits for an adapter slot while others go on using the loaded ones
 
@@ -103,6 +104,7 @@ class Runner:
         self._wake.set()
 
     def _run(self) -> None:
+        keep_few()
         while not self._closed:
             if not (self._inbox or self._postponed or self.engine.busy):
                 self._wake.wait()
