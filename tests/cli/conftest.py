@@ -86,13 +86,16 @@ def url(home: Path) -> Iterator[str]:
 
 @dataclass
 class Inside:
-    """Runs ``hypotez --base-url ...`` inside this process: quick, because nothing is imported twice."""
+    """Runs ``hypotez --base-url ...`` inside this process: quick, because nothing is imported twice.
+
+    Without a ``url`` it is a command on the data folder itself.
+    """
 
     home: Path
     url: str
 
     def __call__(self, *arguments: object, text: str = "") -> "subprocess.CompletedProcess[str]":
-        command = ["--base-url", self.url, *map(str, arguments)]
+        command = [*(["--base-url", self.url] if self.url else []), *map(str, arguments)]
         result = CliRunner().invoke(app, command, input=text)
         error = result.exception if not isinstance(result.exception, SystemExit) else None
         trace = "".join(traceback.format_exception(error)) if error else ""  # what a terminal would show

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.cli.conftest import Terminal, last_line
+from tests.cli.conftest import Inside, Terminal, last_line
 
 from hypotez.nn.adapters import save_adapter
 from hypotez.nn.load import load
@@ -33,65 +33,72 @@ def tuned(home) -> str:
     return TUNED
 
 
-def test_a_tuned_model_is_written_in_each_form(client, tuned, tmp_path):
+@pytest.fixture
+def export(client):
+    """``hypotez export ...`` on the data folder of the running server."""
+    on_the_folder = Inside(client.home, "")
+    return lambda *arguments: on_the_folder("export", *arguments)
+
+
+def test_a_tuned_model_is_written_in_each_form(export, tuned, tmp_path):
     forms = {"--peft": "adapter_model.safetensors", "--merged": "model.safetensors", "--gguf": ""}
 
     for form, file in forms.items():
         if form == "--gguf":
             pytest.importorskip("gguf")
-        said = client("export", tuned, tmp_path / form[2:], form)
+        said = export(tuned, tmp_path / form[2:], form)
 
         assert said.returncode == 0, said.stderr
         assert last_line(said.stdout) == str(tmp_path / form[2:])
         assert (tmp_path / form[2:] / file).is_file()
 
 
-def test_the_place_is_named_after_the_model_when_none_is_given(client, tuned, tmp_path):
-    said = client("export", tuned, "--peft", "--json")
+def test_the_place_is_named_after_the_model_when_none_is_given(export, tuned, tmp_path):
+    said = export(tuned, "--peft", "--json")
 
     assert json.loads(said.stdout)["path"] == "ft-pocket-personal-shop-exported"
     assert (tmp_path / "ft-pocket-personal-shop-exported" / "tokenizer.json").is_file()
 
 
-def test_a_base_is_exported_merged_and_its_missing_adapter_said(client, tmp_path):
-    assert client("export", "pocket", tmp_path / "pocket", "--merged", "--type", "f16").returncode == 0
+def test_a_base_is_exported_merged_and_its_missing_adapter_said(export, tmp_path):
+    assert export("pocket", tmp_path / "pocket", "--merged", "--type", "f16").returncode == 0
     assert (tmp_path / "pocket" / "config.json").is_file()
 
-    said = client("export", "pocket", tmp_path / "adapter", "--peft")
+    said = export("pocket", tmp_path / "adapter", "--peft")
 
     assert said.returncode == 1
     assert "has no adapter" in said.stderr
     assert "--merged" in said.stderr
 
 
-def test_a_model_that_is_not_there_is_named(client):
-    said = client("export", "ft:pocket:personal:shop:never", "--merged")
+def test_a_model_that_is_not_there_is_named(export):
+    said = export("ft:pocket:personal:shop:never", "--merged")
 
     assert said.returncode == 1
     assert "The model `ft:pocket:personal:shop:never` does not exist" in said.stderr
 
 
-def test_two_forms_at_once_and_none_are_mistakes_in_the_command(client, tuned):
-    assert client("export", tuned, "--peft", "--gguf").returncode == 2
+def test_two_forms_at_once_and_none_are_mistakes_in_the_command(export, tuned):
+    assert export(tuned, "--peft", "--gguf").returncode == 2
 
-    said = client("export", "backup")
+    said = export("backup")
 
     assert said.returncode == 2
     assert "--gguf" in said.stderr
 
 
-def test_what_exists_is_not_overwritten(client, tuned, tmp_path):
+def test_what_exists_is_not_overwritten(export, tuned, tmp_path):
     (tmp_path / "taken").mkdir()
 
-    said = client("export", tuned, tmp_path / "taken", "--merged")
+    said = export(tuned, tmp_path / "taken", "--merged")
 
     assert said.returncode == 1
     assert "exists already" in said.stderr
 
 
 @pytest.mark.parametrize("command", [["assistants", "./backup"], ["./backup"]])
-def test_assistants_and_threads_are_exported_by_word_and_by_folder(command, client, tmp_path):
-    said = client("export", *command)
+def test_assistants_and_threads_are_exported_by_word_and_by_folder(command, export, tmp_path):
+    said = export(*command)
 
     assert said.returncode == 0, said.stderr
     assert (tmp_path / "backup" / "assistants.json").is_file()

@@ -1,5 +1,7 @@
 """--base-url and --api-key: before the command word or after it, and refused where they would do nothing."""
 
+from pathlib import Path
+
 import pytest
 from tests.cli.conftest import Inside
 from typer.testing import CliRunner
@@ -46,10 +48,10 @@ def test_a_key_after_the_command_is_the_same_key(client: Inside):
 
 
 def test_what_follows_two_dashes_is_text(client: Inside):
-    asked = hypotez("--base-url", client.url, "sentiment", "--", "--api-key")
+    judged = hypotez("--base-url", client.url, "sentiment", "--", "--api-key")
 
-    assert "leave out --base-url" in said(asked.stderr)  # sentiment asks no server, and --api-key was its message
-    assert "--api-key" not in asked.stderr
+    assert judged.exit_code == 0, judged.stderr
+    assert judged.stdout.startswith("neutral")
 
 
 def test_an_option_without_its_value_says_so():
@@ -64,8 +66,6 @@ def test_an_option_without_its_value_says_so():
     [
         (["serve"], "HYPOTEZ_API_KEY"),
         (["keys", "list"], "HYPOTEZ_HOME"),
-        (["data", "check", "x.csv"], "leave out --api-key"),
-        (["sentiment", "hello"], "leave out --api-key"),
         (["export", "pocket", "--merged"], "HYPOTEZ_HOME"),
         (["import", "assistants", "x"], "HYPOTEZ_HOME"),
         (["demo"], "leave out --api-key"),
@@ -79,11 +79,8 @@ def test_a_key_that_would_do_nothing_is_refused(command: list[str], cure: str):
     assert cure in said(refused.stderr)
 
 
-def test_the_variable_is_for_the_commands_that_can_use_it():
-    judged = hypotez("sentiment", "I love it", HYPOTEZ_BASE_URL=NOBODY)
-
-    assert judged.exit_code == 0
-    assert judged.stdout.startswith("positive")
+def test_the_variable_is_for_the_commands_that_can_use_it(tmp_path: Path):
+    assert hypotez("keys", "list", HYPOTEZ_BASE_URL=NOBODY, HYPOTEZ_HOME=str(tmp_path)).exit_code == 0
 
 
 def test_an_empty_variable_names_no_server(client: Inside):

@@ -1,5 +1,6 @@
 """From the command line's options to an ``OpenAIModel``, or to the store itself. The environment is read here, once."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ def connect(ctx: typer.Context, model: str | None = None, **options: Any) -> "Op
     from hypotez.model import OpenAIModel
     from hypotez.settings import Settings
 
+    # what the server inside says is told as the command's own error; its unexpected ones have their traceback there
+    logging.getLogger("hypotez.server.problems").setLevel(logging.ERROR)
     settings = Settings.load()
     given: Connection = ctx.obj
     return OpenAIModel(

@@ -1,7 +1,8 @@
 """The options of the whole command line, ``--base-url`` and ``--api-key``: found wherever they were written.
 
-They belong before the command word; nearly everybody writes them after it. A command that asks no server refuses them,
-for a key that does nothing looks like a locked door. Knows no command but by its word.
+They belong before the command word; nearly everybody writes them after it. A command that works elsewhere than on that
+server refuses them, for a key that does nothing looks like a locked door; where no server could matter (``data``,
+``sentiment``) they are as good as absent. Knows no command but by its word.
 """
 
 from collections.abc import Sequence
@@ -11,15 +12,12 @@ import typer
 
 GLOBAL = ("--base-url", "--api-key")
 _STORE = "works on the data folder (HYPOTEZ_HOME), not through a server"
-_ALONE = "asks no server"
 OFFLINE = {
     "serve": "is a server itself, at --host and --port; its key is HYPOTEZ_API_KEY, or `hypotez keys create NAME`",
     "demo": "brings its own server",
     "keys": _STORE,
     "import": _STORE,
     "export": _STORE,
-    "data": _ALONE,
-    "sentiment": _ALONE,
 }
 
 

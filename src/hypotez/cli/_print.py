@@ -102,7 +102,8 @@ def _explain_sdk(exc: Exception) -> tuple[str, str | None] | None:
             404: "See what there is: hypotez models, hypotez jobs list, hypotez assistants list.",
             507: "Free some space, or set HYPOTEZ_HOME to a folder on another disk.",
         }
-        return told, cures.get(exc.status_code)
+        known = "See which there are: hypotez models." if exc.code == "model_not_available" else None
+        return told, cures.get(exc.status_code, known)
     return (str(exc), None) if isinstance(exc, openai.OpenAIError) else None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hypotez.cli import _print
+from hypotez.cli import _input, _print
 from hypotez.cli._connect import Json, Model, connect
 
 
@@ -20,7 +20,7 @@ def ask(
 
     Example: hypotez ask "What is the capital of France?"
     """
-    text = sys.stdin.read() if message == "-" else message
+    text = _input.text() if message == "-" else message
     with connect(ctx, model, system_instruction=system) as asking:
         if json:
             reply = asking.ask(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hypotez.cli import _print
+from hypotez.cli import _input, _print
 from hypotez.cli._connect import Model, connect
 
 if TYPE_CHECKING:
@@ -53,16 +53,19 @@ def assistant_id(talking: "OpenAIModel", wanted: str) -> str:
 
 def lines() -> Iterator[str]:
     """What the user types, until the end of input."""
-    interactive = sys.stdin.isatty()
-    if interactive:
-        import readline  # noqa: F401  arrow keys and history in input()
+    for line in _typed() if sys.stdin.isatty() else _input.lines():
+        if line.strip():
+            yield line.strip()
+
+
+def _typed() -> Iterator[str]:
+    import readline  # noqa: F401  arrow keys and history in input()
+
     while True:
         try:
-            line = input("> " if interactive else "").strip()
+            yield input("> ")
         except EOFError:
             return
-        if line:
-            yield line
 
 
 def answer(talking: "OpenAIModel", line: str, through_assistant: bool) -> None:

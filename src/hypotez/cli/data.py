@@ -1,12 +1,13 @@
 """``hypotez data``: look at training data before it costs anything."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hypotez.cli import _print
+from hypotez.cli import _input, _print
 from hypotez.cli._connect import Json
+from hypotez.cli._data_options import Columns, Encoding, named_columns
 
 if TYPE_CHECKING:
     from hypotez.data.check import Report
@@ -21,11 +22,13 @@ def data() -> None:
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="A file or a folder.")],
+    source: Annotated[str, typer.Argument(help="A file or a folder; - reads CSV from standard input.")],
     method: Annotated[
         str | None, typer.Option(help="supervised, dpo, kto or reinforcement; told from the data when not given.")
     ] = None,
     negative: Annotated[bool, typer.Option("--negative", help="These are examples of what not to say.")] = False,
+    columns: Columns = None,
+    encoding: Encoding = None,
     json: Json = False,
 ) -> None:
     """List every fault of the data with file, line and field; forecast tokens and epochs. Exit code 1 on faults.
@@ -38,8 +41,9 @@ def check(
 
     if method is not None and method not in list(Method):
         raise typer.BadParameter(f"{method!r} is not one of {', '.join(Method)}", param_hint="--method")
-    wishes = Wishes(method=Method(method) if method else None, positive=not negative)
-    report = inspect(sources.find(data=source), wishes)
+    wishes = Wishes(method=Method(method) if method else None, positive=not negative, columns=named_columns(columns))
+    piped = [replace(each, name="standard input") for each in sources.find(data=_input.text())] if source == "-" else []
+    report = inspect(piped or sources.find(data=source, encoding=encoding), wishes)
     if json:
         _print.as_json({**asdict(report), "ok": report.ok})
     else:
@@ -58,4 +62,5 @@ def _show(report: "Report") -> None:
     if report.ok:
         typer.echo(f"{report.path}: {forecast(report.method, report.n_examples, report.n_tokens, report.longest)}")
     else:
-        _print.notice(f"{len(report.faults)} faults; nothing was uploaded. What is expected: docs/training.md#examples")
+        number = f"{len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}"
+        _print.notice(f"{number}; nothing was uploaded. What is expected: docs/training.md#examples")

@@ -8,6 +8,7 @@ import typer
 
 from hypotez.cli import _print
 from hypotez.cli._connect import Json, open_store
+from hypotez.errors import ModelNotFound
 
 if TYPE_CHECKING:
     from hypotez.backend import Source
@@ -94,6 +95,8 @@ def _source(model: str) -> "Source":
 
     with open_store() as store:
         found = Models(store, base_folders(Settings.load())).source(model)
+    if found is None and "/" not in model and not Path(model).is_dir():  # else a folder or a repository
+        raise ModelNotFound(model, hint="See which there are: hypotez models.")
     return found or Source(model, None, Card(model))
 
 

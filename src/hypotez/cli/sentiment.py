@@ -1,12 +1,11 @@
 """``hypotez sentiment``: how a message, or every message of a dialogue, feels. Needs no server and no model."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hypotez.cli import _print
+from hypotez.cli import _input, _print
 from hypotez.cli._connect import Json
 
 SHOWN = 80  # characters of a message in the table
@@ -26,7 +25,7 @@ def sentiment(
     if (message is None) == (file is None):
         raise typer.BadParameter("Give a message or --file DIALOGUE, one of them.")
     if message is not None:
-        found = _judged([sys.stdin.read() if message == "-" else message])[0]
+        found = _judged([_input.text() if message == "-" else message])[0]
         if json:
             _print.as_json(found)
         else:

@@ -1,14 +1,14 @@
 """``hypotez train``: fine-tune on a file, a folder, or what was said so far."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hypotez.cli import _print
+from hypotez.cli import _input, _print
 from hypotez.cli._connect import Json, Model, connect
+from hypotez.cli._data_options import Columns, Encoding, named_columns
 from hypotez.cli._watch import finish, going_on, watch
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def train(
     ] = False,
     model: Model = None,
     negative: Annotated[bool, typer.Option("--negative", help="These are examples of what not to say.")] = False,
+    columns: Columns = None,
+    encoding: Encoding = None,
     validation: Annotated[Path | None, typer.Option(help="File of examples to measure on, never trained on.")] = None,
     method: Annotated[str | None, typer.Option(help="supervised, dpo or kto.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Part of the tuned model's name.")] = None,
@@ -43,7 +45,9 @@ def train(
     Example: hypotez train questions.csv --suffix shop
     """
     if (source is None) == (not from_dialogues):
-        raise typer.BadParameter("give a file or folder, or --from-dialogues", param_hint="SOURCE")
+        raise typer.BadParameter("give a file or folder, or --from-dialogues: one of them", param_hint="SOURCE")
+    if from_dialogues and (columns or encoding):
+        raise typer.BadParameter("--columns and --encoding are for files", param_hint="--from-dialogues")
     options: dict[str, Any] = {
         "validation": validation,
         "method": method,
@@ -53,6 +57,8 @@ def train(
         "learning_rate_multiplier": lr_multiplier,
         "seed": seed,
         "dry_run": dry_run,
+        "columns": named_columns(columns),
+        "encoding": encoding,
     }
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     started: Any
@@ -69,7 +75,7 @@ def train(
 def _place(source: str) -> dict[str, Any]:
     """Which of ``train``'s three ways in the argument means."""
     if source == "-":
-        return {"data": sys.stdin.read()}
+        return {"data": _input.text()}
     return {"data_dir": source} if Path(source).is_dir() else {"data_file": source}
 
 

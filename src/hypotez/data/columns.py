@@ -89,5 +89,5 @@ def _unrecognised(names: list[str], file: str) -> DataError:
         f"{file}:1: {what}.",
         faults=[Fault(file, 1, None, what)],
         hint="Name them question and answer (вопрос и ответ), or say which is which: "
-        "columns={'prompt': '...', 'completion': '...'}.",
+        "columns={'prompt': '...', 'completion': '...'}; on the command line --columns QUESTION,ANSWER.",
     )

@@ -82,5 +82,5 @@ def _refusal(path: Path, broken: tuple[int, int], expected: str) -> DataError:
     return DataError(
         f"{path}:{line}: {what}.",
         faults=[Fault(str(path), line, None, what)],
-        hint="Save the file as UTF-8, or name its encoding (encoding='latin-1').",
+        hint="Save the file as UTF-8, or name its encoding: encoding='latin-1', --encoding latin-1.",
     )

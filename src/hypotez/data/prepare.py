@@ -87,21 +87,24 @@ class _Reading:
         self.faults: list[Fault] = []
         self.method = wishes.method
         self._decided_by = ""
+        self._strange: set[str] = set()  # files of another method than the first
         self._seen: dict[int, str] = {}
         self._roles: dict[tuple[str, ...], dict[str, columns.Role] | None] = {}
         self.hint: str | None = None
 
     def write(self, sources: Iterable[Source], out: TextIO, path: Path) -> Prepared:
         """Every sound example of the sources, one line each."""
-        prepared = Prepared(path)
+        prepared, names = Prepared(path), list[str]()
         for source in sources:
+            names.append(source.name)
             for record, example in self.examples(source):
                 text = json.dumps(example)
                 self.notice(prepared, record, example, text)
                 out.write(text + "\n")
         prepared.method = self.method or Method.SUPERVISED
         if not self.faults and prepared.n_examples < self.wishes.minimum:
-            self.faults.append(Fault("data", 0, None, check.too_few(prepared.n_examples, self.wishes.minimum)))
+            all_of_them = names[0] if len(names) == 1 else f"{len(names)} files"
+            self.faults.append(Fault(all_of_them, 0, None, check.too_few(prepared.n_examples, self.wishes.minimum)))
         return prepared
 
     def examples(self, source: Source) -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -126,6 +129,8 @@ class _Reading:
         example = self._labelled(examples.with_system(example, self.wishes.system))
         if not complaints:
             complaints = self._complaints(record, example)
+        if complaints and self._is_strange_again(record, example):
+            return None
         self.faults += [Fault(record.file, record.line, c.field, c.message) for c in complaints]
         return None if complaints else example
 
@@ -161,6 +166,15 @@ class _Reading:
         if not self.wishes.positive and self.method not in (Method.KTO, None):
             return [Complaint(None, f"positive=False is for plain examples, this is a {shape} one")]
         return list(check.complaints_about(example, self.method or Method.SUPERVISED, record.file))
+
+    def _is_strange_again(self, record: Record, example: dict[str, Any]) -> bool:
+        """Whether it is of another method, and so was an example of this file before: said once for a whole file."""
+        first_file = self._decided_by.rpartition(":")[0]
+        if check.shape_of(example) is self.method or record.file == first_file or not first_file:
+            return False
+        known = record.file in self._strange
+        self._strange.add(record.file)
+        return known
 
     def notice(self, prepared: Prepared, record: Record, example: dict[str, Any], text: str) -> None:
         """Count the example and note what deserves a warning."""

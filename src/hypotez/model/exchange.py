@@ -96,6 +96,10 @@ def begin(message: str, system: str | None, default: str | None, attempts: int) 
         raise InvalidRequest(f"The message must be text, not {type(message).__name__}.", param="message")
     if not message.strip():
         raise InvalidRequest("The message is empty.", param="message")
+    for text, param in ((message, "message"), (system or default or "", "system_instruction")):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            what = f"The {param.replace('_', ' ')} holds bytes that are not UTF-8: was it read in another encoding?"
+            raise InvalidRequest(what, param=param)
     if attempts < 1:
         raise InvalidRequest(f"attempts must be at least 1, not {attempts}.", param="attempts")
     return Exchange(message, (default if system is None else system) or "")

@@ -9,9 +9,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from hypotez.errors import HypotezError, InvalidRequest, NotFound, RateLimited, ServerError
+from hypotez.errors import (
+    HypotezError,
+    InvalidRequest,
+    MissingExtra,
+    NotFound,
+    RateLimited,
+    ServerError,
+    SettingsError,
+    StorageError,
+    UpstreamError,
+)
 from hypotez.server.answers import answer
 from hypotez.wire.faults import BAD_JSON, fault
+
+# what is wrong is not in this program, and the sentence says where: a traceback would say less
+KNOWN = (UpstreamError, StorageError, SettingsError, MissingExtra)
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +44,8 @@ def problem(error: HypotezError) -> Response:
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status >= 500:
-        log.error("%s: %s", type(error).__name__, error, exc_info=error)
+        known = isinstance(error, KNOWN)
+        log.log(logging.WARNING if known else logging.ERROR, "%s", error, exc_info=None if known else error)
     return answer(error.envelope(), error.status, headers)
 
 

@@ -48,8 +48,8 @@ class Store:
             engine = _engine(url)
             with engine.begin() as connection:
                 migrate(connection)
-        except (SQLAlchemyError, OSError) as exc:
-            raise StorageError(f"Cannot open the database {url!r} in {folder}: {exc}.") from exc
+        except (SQLAlchemyError, OSError, ImportError) as exc:  # the last for a driver that is not installed
+            raise _unusable(url, folder, exc) from exc
         return cls(engine, Blobs(folder / "files"))
 
     @contextmanager
@@ -108,6 +108,20 @@ class Store:
         self._together.close()
         self.hub.close()
         self._engine.dispose()
+
+
+def _unusable(url: str, folder: Path, error: Exception) -> StorageError:
+    """Why the database cannot be opened; the URL's password stays out of it."""
+    try:
+        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        shown = url if "@" not in url else url.partition(":")[0]
+    reason = getattr(error, "orig", None) or str(error).splitlines()[0]
+    return StorageError(
+        f"Cannot open the database '{shown}' in {folder}: {reason}.",
+        hint="HYPOTEZ_HOME is a folder that you may write to; HYPOTEZ_DATABASE, if it is set, a URL such as "
+        "sqlite:////home/me/hypotez.db.",
+    )
 
 
 def _engine(url: str) -> sa.Engine:

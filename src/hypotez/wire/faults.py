@@ -35,8 +35,11 @@ EXPECTED = {
 def fault(errors: Sequence[Details]) -> InvalidRequest:
     """The request's fault in OpenAI's words, with ``param`` and ``code``."""
     told = [error for error in errors if error["type"] not in ("missing", "extra_forbidden")] or list(errors)
-    # of equally deep ones a broken bound says more than the union's other branches that were never meant
-    error = max(told, key=lambda error: (len(_param(error["loc"])), _expected(error) is None))
+    # of equally deep ones a broken bound says more than the union's other branches that were never meant, and more than
+    # the words that may stand in a number's place
+    error = max(
+        told, key=lambda error: (len(_param(error["loc"])), _expected(error) is None, error["type"] != "literal_error")
+    )
     kind, param = str(error["type"]), _param(error["loc"])
     if kind == "refused":  # a rule between fields, told by a request model in its final words
         context = error["ctx"]

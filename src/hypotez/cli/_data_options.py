@@ -1,0 +1,21 @@
+"""The options that say how to read a user's own files: which columns, which encoding."""
+
+from typing import Annotated
+
+import typer
+
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="QUESTION,ANSWER", help="Columns of question and answer, where their names do not say it."),
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of the files, where it cannot be told.")]
+
+
+def named_columns(given: str | None) -> dict[str, str] | None:
+    """``train``'s ``columns`` from "Frage,Antwort"."""
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",")]
+    if len(names) != 2 or not all(names):
+        raise typer.BadParameter(f"{given!r} is not two names with a comma between", param_hint="--columns")
+    return dict(zip(("prompt", "completion"), names, strict=True))
