@@ -7,7 +7,7 @@ never leaves. Lists are one keyset query for all kinds (``pages.py``), ordered b
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import sqlalchemy as sa
 
@@ -41,6 +41,19 @@ DELETE_CHILDREN = Prepared(documents.delete().where(documents.c.parent == sa.bin
 WITH_STATUS = Prepared(
     sa.select(*COLUMNS).where(documents.c.kind == sa.bindparam("kind"), documents.c.status == sa.bindparam("status"))
 )
+
+
+class Which(TypedDict, total=False):
+    """What is in a list, and which part of it is asked for."""
+
+    project: str | None
+    parent: str | None
+    limit: int  # 20 unless it is said
+    order: Order  # "desc" unless it is said
+    after: str | None  # ids in the page's own order, as in OpenAI's lists
+    before: str | None
+    metadata: Mapping[str, str] | None  # equal values in the body's metadata
+    fields: Mapping[str, Any] | None  # equal values in the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,60 +155,21 @@ class Documents:
     def delete_children(self, parent: str) -> int:
         return self._connection.run(DELETE_CHILDREN, parent=parent)
 
-    def page(
-        self,
-        kind: str,
-        *,
-        project: str | None = None,
-        parent: str | None = None,
-        limit: int = 20,
-        order: Order = "desc",
-        after: str | None = None,
-        before: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> Page:
-        """One page, keyset. ``after``/``before`` are ids in the page's own order, as in OpenAI's lists.
-
-        ``metadata`` and ``fields`` filter on equal values in the body. Raises ``InvalidRequest`` when a cursor
-        is not an object of this list.
-        """
-        rows, has_more = self._page(
-            True, kind, project, parent, limit, order, after, before, metadata or {}, fields or {}
-        )
+    def page(self, kind: str, **which: Unpack[Which]) -> Page:
+        """One page, keyset. Raises ``InvalidRequest`` when a cursor is not an object of this list."""
+        rows, has_more = self._page(True, kind, which)
         return Page([Document(*row) for row in rows], has_more)
 
-    def page_texts(
-        self,
-        kind: str,
-        *,
-        project: str | None = None,
-        parent: str | None = None,
-        limit: int = 20,
-        order: Order = "desc",
-        after: str | None = None,
-        before: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> tuple[list[tuple[str, str]], bool]:
+    def page_texts(self, kind: str, **which: Unpack[Which]) -> tuple[list[tuple[str, str]], bool]:
         """As ``page``, but (id, JSON text of the body) and whether there is more: a list costs no parsing."""
-        rows, has_more = self._page(False, kind, project, parent, limit, order, after, before, None, fields)
+        rows, has_more = self._page(False, kind, which)
         return [(id, text) for id, text in rows], has_more
 
-    def _page(
-        self,
-        whole: bool,
-        kind: str,
-        project: str | None,
-        parent: str | None,
-        limit: int,
-        order: Order,
-        after: str | None,
-        before: str | None,
-        metadata: Mapping[str, str] | None,
-        fields: Mapping[str, Any] | None,
-    ) -> tuple[list[Row], bool]:
-        metadata, fields = metadata or {}, fields or {}
-        forward = order == "asc"
+    def _page(self, whole: bool, kind: str, which: Which) -> tuple[list[Row], bool]:
+        project, parent = which.get("project"), which.get("parent")
+        after, before = which.get("after"), which.get("before")
+        metadata, fields = which.get("metadata") or {}, which.get("fields") or {}
+        limit, forward = which.get("limit", 20), which.get("order", "desc") == "asc"
         values: Json = {"kind": kind, "project": project, "parent": parent, "limit": limit + 1}
         for name, cursor in (("after", after), ("before", before)):
             if cursor is not None:
