@@ -25,9 +25,10 @@ from hypotez.engine.runner import Job, Runner
 from hypotez.engine.sequence import Sequence as TokenSequence
 from hypotez.engine.traces import trace
 from hypotez.errors import ModelNotFound
+from hypotez.nn.embedding import share_embedding
 from hypotez.nn.load import find, load
 from hypotez.nn.packed import Weights, pack
-from hypotez.nn.shapes import keep_few
+from hypotez.nn.memory import keep_few
 from hypotez.text import Chat
 
 log = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ def _open(name: str, options: LocalOptions) -> Base:
     chat = Chat.open(folder)
     decoder = load(folder, choose_dtype(options.dtype, device), device)
     pack(decoder, Weights(options.weights))
+    share_embedding(decoder)
     grammars = Grammars(chat, decoder.config.vocab_size)
     return Base(chat, grammars, Runner(Engine(decoder, options.engine, grammars), folder.name))
 

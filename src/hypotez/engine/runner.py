@@ -19,9 +19,10 @@ from hypotez.engine.engine import Engine, Said
 from hypotez.engine.reply import Reply
 from hypotez.engine.sequence import Finish, Sequence
 from hypotez.errors import HypotezError, Overloaded, ServerError
-from hypotez.nn.shapes import keep_few
+from hypotez.nn.memory import give_back, keep_few
 
 OVERTAKEN_SECONDS = 0.5  # that a request waits for an adapter slot while others go on using the loaded ones
+IDLE_SECONDS = 1.0  # without a request before memory is returned to the system
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class Runner:
     def _run(self) -> None:
         keep_few()
         while not self._closed:
-            if not (self._inbox or self._postponed or self.engine.busy):
+            if not (self._inbox or self._postponed or self.engine.busy) and not self._wake.wait(IDLE_SECONDS):
+                give_back()
                 self._wake.wait()
             self._wake.clear()
             while self._inbox:
