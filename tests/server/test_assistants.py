@@ -35,23 +35,23 @@ def test_what_was_created_is_retrieved_with_openais_defaults(assistants):
 
 
 def test_temperature_zero_stays_zero(assistants):
-    made = assistants.create(model="m", temperature=0, top_p=0)
+    made = assistants.create(model="scripted", temperature=0, top_p=0)
 
     assert (made.temperature, made.top_p) == (0, 0)
 
 
 def test_modify_changes_what_was_sent_and_nothing_else(assistants):
-    made = assistants.create(model="m", name="old", instructions="keep", temperature=0.5, metadata={"a": "1"})
+    made = assistants.create(model="scripted", name="old", instructions="keep", temperature=0.5, metadata={"a": "1"})
 
     changed = assistants.update(made.id, name="new", instructions="", temperature=None, metadata={"b": "2"})
 
     assert (changed.name, changed.instructions, changed.temperature) == ("new", "", 1.0)
     assert changed.metadata == {"b": "2"}
-    assert (changed.model, changed.created_at) == ("m", made.created_at)
+    assert (changed.model, changed.created_at) == ("scripted", made.created_at)
 
 
 def test_lists_page_forwards_and_backwards(assistants):
-    ids = [assistants.create(model="m", name=str(number)).id for number in range(5)]
+    ids = [assistants.create(model="scripted", name=str(number)).id for number in range(5)]
 
     newest = assistants.list(limit=2)
     rest = assistants.list(limit=3, after=newest.last_id)
@@ -66,7 +66,7 @@ def test_lists_page_forwards_and_backwards(assistants):
 
 
 def test_a_deleted_assistant_is_gone(assistants):
-    made = assistants.create(model="m")
+    made = assistants.create(model="scripted")
 
     deleted = assistants.delete(made.id)
 
@@ -79,16 +79,16 @@ def test_a_deleted_assistant_is_gone(assistants):
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"model": "m", "temperature": 3}, "temperature"),
-        ({"model": "m", "colour": "red"}, "colour"),
+        ({"model": "scripted", "temperature": 3}, "temperature"),
+        ({"model": "scripted", "colour": "red"}, "colour"),
         ({"model": ""}, "model"),
-        ({"model": "m", "tools": [{"type": "telepathy"}]}, "telepathy"),
-        ({"model": "m", "tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "name"),
-        ({"model": "m", "metadata": {"k": "v" * 513}}, "512"),
-        ({"model": "m", "metadata": {str(n): "" for n in range(17)}}, "16"),
-        ({"model": "m", "name": "n" * 257}, "256"),
-        ({"model": "m", "instructions": "i" * 256_001}, "256000"),
-        ({"model": "m", "tools": [WEATHER] * 129}, "128"),
+        ({"model": "scripted", "tools": [{"type": "telepathy"}]}, "telepathy"),
+        ({"model": "scripted", "tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "name"),
+        ({"model": "scripted", "metadata": {"k": "v" * 513}}, "512"),
+        ({"model": "scripted", "metadata": {str(n): "" for n in range(17)}}, "16"),
+        ({"model": "scripted", "name": "n" * 257}, "256"),
+        ({"model": "scripted", "instructions": "i" * 256_001}, "256000"),
+        ({"model": "scripted", "tools": [WEATHER] * 129}, "128"),
     ],
     ids=str,
 )
@@ -98,9 +98,69 @@ def test_a_wrong_field_is_named_in_a_400(server, wrong, text):
 
 
 def test_the_beta_header_is_accepted_but_not_needed(server):
-    plain = server.client.post("/assistants", body={"model": "m"}, cast_to=object)
+    plain = server.client.post("/assistants", body={"model": "scripted"}, cast_to=object)
     beta = server.client.post(
-        "/assistants", body={"model": "m"}, cast_to=object, options={"headers": {"OpenAI-Beta": "assistants=v2"}}
+        "/assistants", body={"model": "scripted"}, cast_to=object, options={"headers": {"OpenAI-Beta": "assistants=v2"}}
     )
 
     assert plain["object"] == beta["object"] == "assistant"
+
+
+def test_a_model_that_does_not_exist_is_refused_when_it_is_named(server, assistants):
+    made = assistants.create(model="scripted")
+    thread = server.client.beta.threads.create()
+    attempts = [
+        lambda: assistants.create(model="gpt-9"),
+        lambda: assistants.update(made.id, model="gpt-9"),
+        lambda: server.client.beta.threads.runs.create(thread.id, assistant_id=made.id, model="gpt-9"),
+        lambda: server.client.beta.threads.create_and_run(assistant_id=made.id, model="gpt-9"),
+    ]
+
+    for attempt in attempts:
+        with pytest.raises(openai.BadRequestError) as caught:
+            attempt()
+
+        assert caught.value.body == {
+            "message": "The requested model 'gpt-9' does not exist.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    assert assistants.retrieve(made.id).model == "scripted"
+    assert server.client.beta.threads.runs.list(thread.id).data == []
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"code_interpreter": {"file_ids": ["file-none"]}}, "No such File object: file-none"),
+        ({"file_search": {"vector_store_ids": ["vs_none"]}}, "Vector store vs_none not found."),
+    ],
+    ids=["file", "vector store"],
+)
+def test_what_tool_resources_name_must_be_there(server, assistants, resources, message):
+    made = assistants.create(model="scripted")
+    threads = server.client.beta.threads
+    thread = threads.create()
+    attempts = [
+        lambda: assistants.create(model="scripted", tool_resources=resources),
+        lambda: assistants.update(made.id, tool_resources=resources),
+        lambda: threads.create(tool_resources=resources),
+        lambda: threads.update(thread.id, tool_resources=resources),
+        lambda: threads.create_and_run(assistant_id=made.id, tool_resources=resources),
+    ]
+
+    for attempt in attempts:
+        with pytest.raises(openai.NotFoundError) as caught:
+            attempt()
+
+        assert caught.value.body["message"] == message
+
+
+def test_what_an_assistant_brought_along_may_stay(server, assistants):
+    resources = {"file_search": {"vector_store_ids": ["vs_elsewhere"]}}
+    made = assistants.create(model="scripted")
+    with server.running.store.write() as tx:  # as an import leaves it
+        tx.documents.change(tx.documents.get("assistant", made.id), {"tool_resources": resources})
+
+    assert assistants.update(made.id, name="new", tool_resources=resources).name == "new"

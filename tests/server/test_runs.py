@@ -175,6 +175,8 @@ def test_a_history_that_is_cut_never_parts_a_call_from_its_output(scene):
 
 def test_a_thread_made_with_its_run_keeps_the_files_given_for_its_tools(scene):
     here = scene("ok", "ok")
+    with here.server.running.store.write() as tx:
+        tx.documents.create("file", {"id": "file-1", "object": "file"})
     files = {"code_interpreter": {"file_ids": ["file-1"]}}
 
     bare = here.beta.threads.create_and_run(assistant_id=here.assistant.id, tool_resources=files)
@@ -395,10 +397,12 @@ def test_a_tool_that_is_not_here_fails_the_run_by_name(scene, tool):
     assert here.backend.requests == []
 
 
-def test_an_unknown_model_fails_the_run_by_name(scene):
+def test_a_model_that_is_gone_fails_the_run_by_name(scene):
     here = scene("never said")
+    with here.server.running.store.write() as tx:  # it was there when the assistant was made
+        tx.documents.change(tx.documents.get("assistant", here.assistant.id), {"model": "no-such-model"})
 
-    run = here.run(model="no-such-model")
+    run = here.run()
 
     assert run.status == "failed"
     assert "no-such-model" in run.last_error.message

@@ -14,6 +14,7 @@ from hypotez.wire.ids import new_id
 from hypotez.wire.paging import ListQuery, listing_text
 from hypotez.wire.thread_objects import assistant_changes, assistant_object, deleted
 from hypotez.wire.thread_requests import CreateAssistant, ModifyAssistant
+from hypotez.worker import resources
 
 KIND = "assistant"
 
@@ -22,11 +23,15 @@ router = json_router()
 
 @router.post("/assistants")
 async def create(body: CreateAssistant, ctx: Ctx) -> Response:
+    await ctx.check_model(body.model)
     made = assistant_object(new_id("asst"), int(time.time()), body.sent())
 
     def work(tx: Transaction) -> Document:
         found = ctx.once.find(tx, KIND)
-        return found or tx.documents.create(KIND, made, project=ctx.project, request=ctx.once.fingerprint)
+        if found is not None:
+            return found
+        resources.check(tx, made["tool_resources"], project=ctx.project)
+        return tx.documents.create(KIND, made, project=ctx.project, request=ctx.once.fingerprint)
 
     return ctx.created(await ctx.store.commit(work))
 
@@ -44,6 +49,7 @@ async def retrieve(assistant_id: str, ctx: Ctx) -> Response:
 
 @router.post("/assistants/{assistant_id}")
 async def modify(assistant_id: str, body: ModifyAssistant, ctx: Ctx) -> Response:
+    await ctx.check_model(body.model)
     given = body.sent()
     if given.get("model", "") is None:
         del given["model"]  # an assistant always has a model: null changes nothing

@@ -18,12 +18,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from hypotez.errors import Conflict
+from hypotez.errors import Conflict, InvalidRequest, ModelNotFound
 from hypotez.server.answers import answer_text
 from hypotez.server.auth import Caller
 from hypotez.server.once import Once
 from hypotez.server.services import Services
 from hypotez.store import Document, Store, Transaction
+from hypotez.worker import resources
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class Context:
         self.request.scope["hypotez.created"] = document.id
         return answer_text(document.text)
 
+    async def check_model(self, model: str | None) -> None:
+        """Refuse, in OpenAI's words, a model that this project's requests could not ask. ``None`` names none."""
+        try:
+            if model is not None:
+                await self.services.router.route(model, self.project)
+        except ModelNotFound as exc:
+            what = f"The requested model '{model}' does not exist."
+            raise InvalidRequest(what, param="model", code="model_not_found") from exc
+
     async def found(self, kind: str, id: str, *, parent: str | None = None) -> Document:
         """An object of this project. Raises ``NotFound``."""
         return await self.store.look(lambda tx: tx.documents.get(kind, id, project=self.project, parent=parent))
@@ -60,7 +70,11 @@ class Context:
         """Merge ``fields`` into an object of this project. Raises ``NotFound``, ``Conflict``."""
 
         def change(tx: Transaction) -> Document | None:
-            return tx.documents.change(tx.documents.get(kind, id, project=self.project, parent=parent), fields)
+            found = tx.documents.get(kind, id, project=self.project, parent=parent)
+            if "tool_resources" in fields:
+                known = found.body.get("tool_resources")
+                resources.check(tx, fields["tool_resources"], project=self.project, known=known)
+            return tx.documents.change(found, fields)
 
         changed = await self.store.commit(change)
         if changed is None:

@@ -32,6 +32,7 @@ class FollowQuery(BaseModel):
 @router.post("/threads/{thread_id}/runs")
 async def create(thread_id: str, body: CreateRun, ctx: Ctx) -> Response:
     """400 while another run is active, or a wait until it has ended with ``x-hypotez-wait: true``."""
+    await ctx.check_model(body.model)
 
     def attempt(tx: Transaction) -> Document:
         thread = tx.documents.get(threads.KIND, thread_id, project=ctx.project)

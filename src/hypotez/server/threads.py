@@ -36,6 +36,7 @@ async def create(ctx: Ctx, body: CreateThread | None = None) -> Response:
 
 @router.post("/threads/runs")
 async def create_and_run(body: CreateThreadAndRun, ctx: Ctx) -> Response:
+    await ctx.check_model(body.model)
     given = body.sent()
     wanted = body.thread or CreateThread()
     if body.tool_resources is not None and wanted.tool_resources is None:

@@ -10,6 +10,7 @@ from hypotez.wire.ids import new_id
 from hypotez.wire.run_events import Pair
 from hypotez.wire.thread_objects import message_object, thread_object
 from hypotez.wire.thread_requests import CreateMessage, CreateThread
+from hypotez.worker import resources
 from hypotez.worker.run_states import ACTIVE
 from hypotez.worker.run_states import KIND as RUN
 
@@ -28,8 +29,9 @@ class ThreadBusy(InvalidRequest):
 
 
 def create(tx: Transaction, request: CreateThread, *, project: str, fingerprint: str | None = None) -> Document:
-    """A thread with its first messages."""
+    """A thread with its first messages. Raises ``NotFound`` for files and vector stores that are not the project's."""
     given = request.sent()
+    resources.check(tx, given.get("tool_resources"), project=project)
     now = int(time.time())
     body = thread_object(new_id("thread"), now, given.get("metadata"), given.get("tool_resources"))
     thread = tx.documents.create(KIND, body, project=project, request=fingerprint)
