@@ -27,10 +27,11 @@ MAY_IMPORT = {  # room -> rooms it may import; a room not named here may import 
     "pocket": {"nn", "text", "training", *PURE},
     "nn": PURE,
     "export": {"nn", "text", *PURE},
-    "training": {"nn", "text", "data", "backend", *PURE},
+    "progress": PURE,
+    "training": {"nn", "text", "data", "backend", "progress", *PURE},
     "engine": {"nn", "text", "backend", *PURE},
     "grading": {"wire", *PURE},
-    "worker": {"store", "wire", "backend", "data", "grading", *PURE},
+    "worker": {"store", "wire", "backend", "data", "grading", "progress", *PURE},
     "server": {"worker", "store", "wire", "backend", "settings", "grading", *PURE},
     "transfer": {"worker", "store", *PURE},
     "upstream": {"backend", "settings", *PURE},
@@ -101,6 +102,15 @@ def test_torch_sql_and_http_stay_behind_their_walls(path: Path):
     crossed = [heavy for heavy, homes in HEAVY.items() if heavy in roots and room not in homes]
 
     assert not crossed or room in ASSEMBLERS, f"{path} imports {crossed}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(SRC)))
+def test_other_packages_are_used_by_their_public_names(path: Path):
+    parts = [name.split(".") for name in imported(path) if not name.startswith(PACKAGE)]
+
+    private = [".".join(part) for part in parts for word in part if word.startswith("_") and not word.startswith("__")]
+
+    assert not private, f"{path} imports {private}, which the next release may take away"
 
 
 def test_every_room_is_drawn_in_the_picture():

@@ -1,7 +1,8 @@
 """Reading JSON requests: whatever comes, the endpoint gets values we can store and send back, or the client a 400.
 
-FastAPI reads a route's signature; ``JsonRoute`` keeps what it found and answers requests itself. An endpoint of its
-kind takes the names of its path, a context, one body and one model of query parameters, and returns a response.
+``JsonRoute`` reads an endpoint's signature once and answers requests itself, on FastAPI's and pydantic's public names
+alone. An endpoint of its kind takes the names of its path, a context, one body and one model of query parameters, and
+returns a response.
 Declare anything else (a form, a header) on a plain ``APIRouter``.
 """
 
@@ -9,17 +10,16 @@ import json
 import math
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from inspect import isclass, iscoroutinefunction
+from dataclasses import dataclass
+from inspect import Parameter, isclass, iscoroutinefunction, signature
 from types import NoneType
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
-from fastapi._compat import ModelField
-from fastapi.dependencies.models import Dependant
-from fastapi.params import Form
+from fastapi.params import Depends, Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -72,7 +72,7 @@ class JsonRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        self._arguments = _Arguments(self.dependant, path)
+        self._arguments = _Arguments(endpoint, path)
         self._awaited = iscoroutinefunction(endpoint)
 
     async def respond(self, ctx: Context) -> Response:
@@ -102,14 +102,27 @@ def json_router() -> APIRouter:
 class _Arguments:
     """Reads what an endpoint's signature asks for."""
 
-    def __init__(self, dependant: Dependant, path: str) -> None:
-        self._path = [field.name for field in dependant.path_params]
-        self._context = [one.name for one in dependant.dependencies if one.call is context and one.name]
-        self._query, self._body = dependant.query_params, dependant.body_params
-        read = [*self._query[:1], *self._body[:1]]
-        rest = [*dependant.header_params, *dependant.cookie_params, *self._query[1:], *self._body[1:]]
-        if rest or len(self._context) != len(dependant.dependencies) or not all(map(_is_model, read)):
-            raise TypeError(f"The signature of {path} asks for more than a JsonRoute reads; use a plain APIRouter.")
+    def __init__(self, endpoint: Callable[..., Any], path: str) -> None:
+        self._path: list[str] = []
+        self._context: list[str] = []
+        self._query: list[_Part] = []
+        self._body: list[_Part] = []
+        in_path = {name.partition(":")[0] for name in re.findall(r"{(.+?)}", path)}
+        hints = get_type_hints(endpoint, include_extras=True)
+        for name, parameter in signature(endpoint).parameters.items():
+            declared = hints[name]
+            kind, marks = get_args(declared)[0] if get_origin(declared) is Annotated else declared, _marks(declared)
+            if name in in_path and kind is str and not marks:
+                self._path.append(name)
+            elif any(isinstance(mark, Depends) and mark.dependency is context for mark in marks):
+                self._context.append(name)
+            elif _is_model(kind) and all(type(mark) is Query for mark in marks):
+                wanted = self._query if marks else self._body
+                wanted.append(_Part(name, "query" if marks else "body", TypeAdapter(kind), parameter.default))
+            else:
+                raise TypeError(f"'{name}' of {path} is more than a JsonRoute reads; use a plain APIRouter.")
+        if len(self._query) > 1 or len(self._body) > 1:
+            raise TypeError(f"{path} asks for two bodies or two queries; a JsonRoute reads one.")
 
     async def read(self, ctx: Context) -> dict[str, Any]:
         """The endpoint's arguments by name. Raises ``InvalidRequest``, ``ClientGone``."""
@@ -118,28 +131,45 @@ class _Arguments:
         values.update(dict.fromkeys(self._context, ctx))
         errors: list[dict[str, Any]] = []
         for query in self._query:
-            values[query.name], errors = query.validate(_query(scope), loc=("query",))
+            query.read(_query(scope), values, errors)
         for body in self._body:
             sent = await _sent(ctx.request)
-            if sent is None and not body.field_info.is_required():
-                values[body.name] = body.get_default()
-            elif sent is None:
+            if sent is not None:
+                body.read(sent, values, errors)
+            elif body.default is Parameter.empty:
                 errors += [{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}]
             else:
-                values[body.name], wrong = body.validate(sent, loc=("body",))
-                errors += wrong
+                values[body.name] = body.default
         if errors:
             raise fault(errors)
         return values
 
 
-def _is_model(field: ModelField) -> bool:
-    """Whether it is declared as a pydantic model (or none of it), and not as a form."""
-    kinds = get_args(field.field_info.annotation) or (field.field_info.annotation,)
-    models = [kind for kind in kinds if kind is not NoneType]
-    return not isinstance(field.field_info, Form) and all(
-        isclass(kind) and issubclass(kind, BaseModel) for kind in models
-    )
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The body, or the query parameters together."""
+
+    name: str
+    place: str
+    adapter: TypeAdapter[Any]
+    default: Any
+
+    def read(self, sent: Any, values: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+        """Put the model into ``values``, or what is wrong with it into ``errors``."""
+        try:
+            values[self.name] = self.adapter.validate_python(sent)
+        except ValidationError as exc:
+            errors += [{**one, "loc": (self.place, *one["loc"])} for one in exc.errors(include_url=False)]
+
+
+def _marks(declared: Any) -> tuple[Any, ...]:
+    return get_args(declared)[1:] if get_origin(declared) is Annotated else ()
+
+
+def _is_model(kind: Any) -> bool:
+    """Whether it is a pydantic model, or none of it."""
+    models = [one for one in get_args(kind) or (kind,) if one is not NoneType]
+    return all(isclass(one) and issubclass(one, BaseModel) for one in models)
 
 
 async def _sent(request: Request) -> Any:
