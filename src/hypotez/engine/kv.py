@@ -1,24 +1,24 @@
 """Keys and values in blocks, and attention over them for one ragged step.
 
-A step mixes sequences that write (one token each) with chunks of prompts. The writers' blocks are gathered and
-attended to in one call per layer, sequences of like length together; each chunk of a prompt has a call of its own.
-Gathering was measured against one contiguous slab per sequence and costs the same, so paging is free and shares
-prefixes.
-
-On a processor the products are written out (``torch.bmm``): for a few query rows over many short sequences that is five
-times as fast as torch's fused attention (two threads, bf16, 32 sequences of 128 tokens: 0.13 ms a layer against
-0.63 ms), not slower for prompts, and in bfloat16 its rows do not depend on what else is in the call, to the last bit.
+A step mixes sequences that write (one token each) with chunks of prompts. On a processor the compiled loops of
+``nn.kernels`` read the blocks where they lie. Elsewhere (a GPU, heads of an odd size, no numba) torch does it: the
+writers' blocks are gathered and attended to in one call per layer, sequences of like length together; each chunk of a
+prompt has a call of its own. On a processor its products are written out (``torch.bmm``), which for a few query rows
+over many short sequences is five times as fast as torch's fused attention.
 ``plain`` is the same thing token by token, for tests.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hypotez.nn.config import DecoderConfig
+from hypotez.nn.fused import compiled
 
 # Writers attend together when the longest has at most this much more than the shortest: more groups are
 # more calls, fewer are more padding.
@@ -91,6 +91,13 @@ class Paged:
         self._device = cache.keys[0].device
         self._dtype = cache.keys[0].dtype
         self._heads = torch.arange(cache.config.kv_heads, device=self._device)
+        self._kernels = compiled(cache.keys[0])
+        if self._kernels is not None and cache.config.head_dim % self._kernels.LANES:
+            self._kernels = None
+        if self._kernels is not None:
+            self._table = _table(spans, cache.size)
+            self._work = sum((s.start + s.length + 1) * s.count // 2 for s in spans)
+            return
         self._places = self._rows(spans)
         self._windows = set(cache.config.windows)
         self._groups = self._grouped(spans)
@@ -98,6 +105,10 @@ class Paged:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, KV, Dh) -> (T, H, Dh); k and v are kept."""
         cache = self._cache
+        if self._kernels is not None:
+            kept, window = (cache.keys[layer], cache.values[layer]), cache.config.windows[layer]
+            softcap = cache.config.attention_softcap
+            return self._kernels.attend(q, k, v, *kept, self._table, self._work, window, softcap)  # type: ignore[no-any-return]
         dim = q.shape[-1]
         cache.keys[layer].view(-1, dim).index_copy_(0, self._places, k.reshape(-1, dim))
         cache.values[layer].view(-1, dim).index_copy_(0, self._places, v.reshape(-1, dim))
@@ -170,6 +181,15 @@ class Paged:
                 mask = mask.repeat(1, config.heads // config.kv_heads, 1)
             masks[window] = mask[:, None]
         return _Group(first, stop, len(members), table, masks)
+
+
+def _table(spans: Sequence[Span], size: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """The blocks of each span (S, width), and of each row its span and its position (T,)."""
+    width = max(-(-s.length // size) for s in spans)
+    blocks = np.array([_filled(s.blocks[: -(-s.length // size)], width) for s in spans], np.int32)
+    owners = np.repeat(np.arange(len(spans), dtype=np.int32), [s.count for s in spans])
+    positions = np.array([p for s in spans for p in range(s.start, s.length)], np.int32)
+    return blocks, owners, positions
 
 
 def _filled(blocks: Sequence[int], width: int) -> list[int]:

@@ -1,10 +1,12 @@
 """Small operations with their way back written by hand.
 
 Autograd's own would keep more, and pay for every slice with a zeroed copy of the whole; these write each gradient once,
-into its place. Same numbers (the tests compare with autograd). Without gradients they take the shortest way, past
-autograd: a step of one token spends a third of its time here. Knows no model.
+into its place. Same numbers (the tests compare with autograd). Without gradients, on a processor, compiled loops take
+over (``kernels``), where numba is installed. Knows no model.
 """
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,8 +16,26 @@ from torch import Tensor
 from hypotez.nn.rope import rotate
 
 
+@cache
+def _installed() -> ModuleType | None:
+    try:
+        from hypotez.nn import kernels
+    except ImportError:
+        return None
+    return kernels
+
+
+def compiled(x: Tensor) -> ModuleType | None:
+    """The compiled loops, where they can do the work on ``x``: on a processor, and nobody wants a gradient."""
+    if torch.is_grad_enabled() or (kernels := _installed()) is None or not kernels.usable(x):
+        return None
+    return kernels
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x (..., D) over its last dimension, in x's dtype, reduced in float32."""
+    if (kernels := compiled(x)) is not None:
+        return kernels.rms_norm(x, weight, eps)  # type: ignore[no-any-return]
     if not torch.is_grad_enabled():
         return _normed(x, weight, eps)[0]
     out: Tensor = _RmsNorm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
@@ -24,6 +44,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """(T, 2 N) with the gate in front -> silu(gate) * up (T, N)."""
+    if (kernels := compiled(gate_up)) is not None:
+        return kernels.swiglu(gate_up)  # type: ignore[no-any-return]
     if not torch.is_grad_enabled():
         gate, up = gate_up.chunk(2, dim=-1)
         return F.silu(gate).mul_(up)
@@ -36,6 +58,8 @@ def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Te
 
     cos and sin are (T, 1, R), as ``rope.Rope`` gives them; dimensions of a head beyond R pass as they are.
     """
+    if (kernels := compiled(qkv)) is not None:
+        return kernels.split_rotated(qkv, heads, cos, sin)  # type: ignore[no-any-return]
     if not torch.is_grad_enabled():
         turned = (qkv.shape[1] + heads) // 2
         both = rotate(qkv[:, :turned], cos, sin)

@@ -1,0 +1,172 @@
+"""Products sixteen numbers at a time, for kernels that numba compiles: the two inner loops of attention.
+
+numba cannot be told how to use vector registers, so these write LLVM's code themselves; LLVM makes of sixteen lanes
+what the processor has (one AVX-512 register, two of AVX2, four of NEON). The order of every sum depends on nothing but
+the sizes. Elements are float32, or bfloat16 as uint16; sums are float32.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+LANES = 16
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_BITS = ir.VectorType(ir.IntType(32), LANES)
+_ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+def dots(rows: int) -> Callable[..., None]:
+    """For so many query rows: ``scores[j * stride + column + p] = q[j] . keys[at + p * d:][:d]`` for p < count.
+
+    q (rows, d) is float32 and d a multiple of ``LANES``; ``keys`` and ``scores`` are taken flat, and all are
+    contiguous. While it works, the ``count * d`` keys from ``then`` on are fetched from memory.
+    """
+
+    @intrinsic
+    def dots_of_rows(
+        typing_context: Any,
+        q: Any,
+        keys: Any,
+        at: Any,
+        then: Any,
+        count: Any,
+        d: Any,
+        scores: Any,
+        column: Any,
+        stride: Any,
+    ) -> Any:
+        size = types.intp
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            at, then, count, d, column, stride = (values[i] for i in (2, 3, 4, 5, 7, 8))
+            q_start, keys_start, scores_start = (_start(context, builder, signature, values, i) for i in (0, 1, 6))
+            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)]
+            with _each(builder, count) as p:
+                row, next_row = (builder.add(start, builder.mul(p, d)) for start in (at, then))
+                for total in sums:
+                    builder.store(_ZEROS, total)
+                with _each(builder, d, LANES) as i:
+                    _fetch(builder, keys_start, builder.add(next_row, i))
+                    key = _load(builder, keys_start, builder.add(row, i), keys)
+                    for j, total in enumerate(sums):
+                        query = _load(builder, q_start, builder.add(_times(builder, d, j), i), q)
+                        builder.store(_multiplied(builder, query, key, builder.load(total)), total)
+                for j, total in enumerate(sums):
+                    place = builder.add(builder.add(_times(builder, stride, j), column), p)
+                    builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
+            return context.get_dummy_value()
+
+        return types.void(q, keys, size, size, size, size, scores, size, size), generate
+
+    return dots_of_rows
+
+
+def weigh(rows: int) -> Callable[..., None]:
+    """For so many query rows: ``out[j] += weights[j * stride + column + p] * value[at + p * d:][:d]`` for p < count.
+
+    out (rows, d) is float32; the rest as in ``dots``.
+    """
+
+    @intrinsic
+    def weigh_of_rows(
+        typing_context: Any,
+        weights: Any,
+        column: Any,
+        stride: Any,
+        count: Any,
+        value: Any,
+        at: Any,
+        then: Any,
+        d: Any,
+        out: Any,
+    ) -> Any:
+        size = types.intp
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            column, stride, count, at, then, d = (values[i] for i in (1, 2, 3, 5, 6, 7))
+            weights_start, value_start, out_start = (_start(context, builder, signature, values, i) for i in (0, 4, 8))
+            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)]
+            with _each(builder, d, LANES) as i:
+                places = [builder.add(_times(builder, d, j), i) for j in range(rows)]
+                for place, total in zip(places, sums, strict=True):
+                    builder.store(_load(builder, out_start, place, out), total)
+                with _each(builder, count) as p:
+                    row, next_row = (builder.add(builder.add(start, i), builder.mul(p, d)) for start in (at, then))
+                    _fetch(builder, value_start, next_row)
+                    seen = _load(builder, value_start, row, value)
+                    for j, total in enumerate(sums):
+                        place = builder.add(builder.add(_times(builder, stride, j), column), p)
+                        weight = _spread(builder, builder.load(builder.gep(weights_start, [place])))
+                        builder.store(_multiplied(builder, weight, seen, builder.load(total)), total)
+                for place, total in zip(places, sums, strict=True):
+                    _store(builder, out_start, place, builder.load(total))
+            return context.get_dummy_value()
+
+        return types.void(weights, size, size, size, value, size, size, size, out), generate
+
+    return weigh_of_rows
+
+
+class _each:
+    """``for i in range(0, stop, step)``, step at least 1."""
+
+    def __init__(self, builder: Any, stop: Any, step: int = 1) -> None:
+        zero, by = ir.Constant(stop.type, 0), ir.Constant(stop.type, step)
+        self._loop = cgutils.for_range_slice(builder, zero, stop, by, stop.type)
+
+    def __enter__(self) -> Any:
+        return self._loop.__enter__()[0]
+
+    def __exit__(self, *exc: Any) -> None:
+        self._loop.__exit__(*exc)
+
+
+def _start(context: Any, builder: Any, signature: Any, values: Any, i: int) -> Any:
+    return make_array(signature.args[i])(context, builder, values[i]).data
+
+
+def _load(builder: Any, start: Any, index: Any, array: Any) -> Any:
+    place = builder.gep(start, [index])
+    if array.dtype == types.uint16:
+        halves = ir.VectorType(ir.IntType(16), LANES)
+        bits = builder.zext(builder.load(builder.bitcast(place, halves.as_pointer()), align=2), _BITS)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_BITS, [16] * LANES)), _VECTOR)
+    return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+
+
+def _fetch(builder: Any, start: Any, index: Any) -> None:
+    """Ask for memory that is wanted soon."""
+    pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(prefetch, [builder.bitcast(builder.gep(start, [index]), pointer), i32(0), i32(3), i32(1)])
+
+
+def _store(builder: Any, start: Any, index: Any, vector: Any) -> None:
+    builder.store(vector, builder.bitcast(builder.gep(start, [index]), _VECTOR.as_pointer()), align=4)
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_BITS, [0] * LANES))
+
+
+def _multiplied(builder: Any, a: Any, b: Any, plus: Any) -> Any:
+    """a * b + plus, in one instruction where the processor has it."""
+    return builder.fadd(builder.fmul(a, b, flags=("contract",)), plus, flags=("contract",))
+
+
+def _summed(builder: Any, vector: Any) -> Any:
+    kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
+    reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32")
+    return builder.call(reduce, [_FLOAT(0.0), vector], fastmath=("reassoc",))
+
+
+def _times(builder: Any, number: Any, factor: int) -> Any:
+    return builder.mul(number, ir.Constant(number.type, factor))

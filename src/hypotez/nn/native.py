@@ -1,0 +1,112 @@
+"""Loops compiled by numba, run by torch's own threads. Knows no tensor and no model.
+
+torch's matmuls keep a team of OpenMP threads awake; a second pool would fight with it for the same cores. ``spread``
+hands a part of a loop to each thread of that team (``GOMP_parallel``, the entry point every ``#pragma omp parallel``
+compiles to), in about two microseconds. Where torch was built on another runtime, one thread does all parts.
+"""
+
+import ctypes
+import itertools
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+Team = tuple[int, int, int]  # addresses: GOMP_parallel, omp_get_thread_num, omp_get_num_threads
+
+_names = itertools.count()
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """``numba.njit`` without Python's lock, kept on disk where there is a folder to keep it in."""
+    options |= {"nogil": True, "fastmath": True, "error_model": "numpy"}
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # no folder that can be written to: compiled anew by each process
+            return numba.njit(**options)(function)
+
+    return decorate
+
+
+@cache
+def team() -> Team | None:
+    """Addresses in the OpenMP runtime that torch has loaded; None where it is not GNU's."""
+    try:
+        loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libgomp" in line}
+    except OSError:
+        return None
+    site = str(Path(torch.__file__).parent.parent)
+    ours = sorted(path for path in loaded if path.startswith((f"{site}/torch/", f"{site}/torch.libs/"))) or sorted(
+        loaded
+    )
+    if len(ours) != 1:  # several runtimes: no telling which one is torch's
+        return None
+    runtime = ctypes.CDLL(ours[0])
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    parallel, number, count = (ctypes.cast(getattr(runtime, name), ctypes.c_void_p).value or 0 for name in names)
+    return parallel, number, count
+
+
+@intrinsic
+def spread(typing_context: Any, team: Any, threads: Any, part: Any, arguments: Any) -> Any:
+    """Call ``part(*arguments, k, n)`` for every k below n at once, n at most ``threads``, and wait for all.
+
+    ``part`` is compiled, returns nothing and raises nothing; ``team`` is what the function of that name says.
+    """
+    called_with = (*arguments.types, types.intp, types.intp)
+    inner = part.get_call_type(typing_context, called_with, {})
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        team_value, threads_value, _, arguments_value = values
+        result = part.dispatcher.get_compile_result(inner)
+        context.active_code_library.add_linking_library(result.library)
+        i8p, i32, size = ir.IntType(8).as_pointer(), ir.IntType(32), threads_value.type
+        address = builder.extract_value(team_value, 0)
+        shared = ir.LiteralStructType([arguments_value.type, address.type, address.type])
+
+        name = f"{builder.function.name}.part{next(_names)}"
+        outlined = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [i8p]), name)
+        outlined.linkage = "internal"
+        body = ir.IRBuilder(outlined.append_basic_block())
+        record = body.bitcast(outlined.args[0], shared.as_pointer())
+        given, *asked = (body.load(cgutils.gep_inbounds(body, record, 0, i)) for i in range(3))
+        counter = ir.FunctionType(i32, []).as_pointer()
+        which = [body.sext(body.call(body.inttoptr(a, counter), []), size) for a in asked]
+        unpacked = [body.extract_value(given, i) for i in range(len(arguments.types))]
+        context.call_internal_no_propagate(body, result.fndesc, inner, [*unpacked, *which])
+        body.ret_void()
+
+        place = cgutils.alloca_once(builder, shared)
+        for i, value in enumerate((arguments_value, *(builder.extract_value(team_value, i) for i in (1, 2)))):
+            builder.store(value, cgutils.gep_inbounds(builder, place, 0, i))
+        parallel = ir.FunctionType(ir.VoidType(), [outlined.type, i8p, i32, i32]).as_pointer()
+        call = builder.inttoptr(address, parallel)
+        builder.call(call, [outlined, builder.bitcast(place, i8p), builder.trunc(threads_value, i32), i32(0)])
+        return context.get_dummy_value()
+
+    return types.void(team, threads, part, arguments), generate
+
+
+@intrinsic
+def as_float(typing_context: Any, bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+    return types.float32(types.uint32), lambda context, builder, signature, values: builder.bitcast(
+        values[0], ir.FloatType()
+    )
+
+
+@intrinsic
+def as_bits(typing_context: Any, number: Any) -> Any:
+    """The 32 bits of a float32."""
+    return types.uint32(types.float32), lambda context, builder, signature, values: builder.bitcast(
+        values[0], ir.IntType(32)
+    )

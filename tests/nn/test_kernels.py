@@ -1,0 +1,132 @@
+"""Compiled loops of a serving step against torch, on one thread and on torch's team."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hypotez.engine.kv import Cache, Paged, Span, plain
+from hypotez.nn import kernels, native
+from hypotez.nn.config import DecoderConfig
+from hypotez.nn.rope import rotate
+
+NEAR = {torch.float32: {"rtol": 1e-5, "atol": 1e-5}, torch.bfloat16: {"rtol": 2**-7, "atol": 2**-8}}
+
+
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one thread", "two threads"])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def dtype(request):
+    return request.param
+
+
+def test_the_team_is_found_on_linux():
+    assert native.team() is not None
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_rms_norm(dtype, offset):
+    x, weight = (torch.randn(70, 3, 96) * 3).to(dtype), torch.randn(96).to(dtype)
+
+    out = kernels.rms_norm(x, weight, 1e-5, offset)
+
+    exact = F.rms_norm(x.double(), (96,), offset + weight.double(), 1e-5)
+    torch.testing.assert_close(out, exact.to(dtype), **NEAR[dtype])
+
+
+def test_swiglu(dtype):
+    gate_up = torch.cat([torch.linspace(-120, 120, 300), torch.randn(300)]).repeat(40, 1).to(dtype)
+
+    out = kernels.swiglu(gate_up)
+
+    gate, up = gate_up.chunk(2, -1)
+    torch.testing.assert_close(out, (F.silu(gate) * up), **NEAR[dtype])
+
+
+@pytest.mark.parametrize("turned", [16, 8], ids=["whole heads", "half of a head"])
+def test_split_rotated(dtype, turned):
+    qkv = torch.randn(50, 8, 16).to(dtype)
+    angle = torch.randn(50, 1, turned // 2)
+    cos, sin = angle.cos().repeat(1, 1, 2).to(dtype), torch.cat([-angle.sin(), angle.sin()], -1).to(dtype)
+
+    q, k, v = kernels.split_rotated(qkv, 4, cos, sin)
+
+    torch.testing.assert_close(torch.cat([q, k], 1), rotate(qkv[:, :6], cos, sin), **NEAR[dtype])
+    assert torch.equal(v, qkv[:, 6:])
+
+
+def test_a_number_that_is_none_stays_none(dtype):
+    gate_up = torch.tensor([[float("nan"), 1.0, 2.0, 3.0]]).to(dtype)
+
+    assert kernels.swiglu(gate_up).isnan().tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("softcap", [None, 5.0])
+@pytest.mark.parametrize("window", [None, 37])
+@pytest.mark.parametrize("group", [1, 2, 3, 4, 7])
+def test_attention_of_a_mixed_step(dtype, group, window, softcap):
+    config = DecoderConfig(
+        vocab_size=8, hidden_size=32, intermediate_size=8, layers=1, heads=2 * group, kv_heads=2, head_dim=32,
+        windows=(window,), attention_softcap=softcap,
+    )  # fmt: skip
+    cache = Cache(config, blocks=60, size=16, dtype=dtype)
+    cache.keys[0].normal_()
+    cache.values[0].normal_()
+    free = torch.randperm(60).tolist()
+    shapes = [(0, 1), (15, 1), (16, 1), (150, 1), (0, 33), (17, 9)]
+    spans = [Span(start, count, [free.pop() for _ in range(-(-(start + count) // 16))]) for start, count in shapes]
+    rows = sum(span.count for span in spans)
+    q, k, v = torch.randn(rows, 2 * group, 32), torch.randn(rows, 2, 32), torch.randn(rows, 2, 32)
+
+    out = Paged(cache, spans)(0, q.to(dtype), k.to(dtype), v.to(dtype))
+
+    exact = Cache(config, blocks=60, size=16, dtype=torch.float32)
+    exact.keys[0].copy_(cache.keys[0])
+    exact.values[0].copy_(cache.values[0])
+    queries = q.to(dtype).float().split([span.count for span in spans])
+    expected = [plain(exact, 0, part, span, window, softcap) for part, span in zip(queries, spans, strict=True)]
+    torch.testing.assert_close(out, torch.cat(expected).to(dtype), **NEAR[dtype])
+
+
+def test_a_row_of_attention_is_the_same_to_the_last_bit_alone_and_among_others(dtype):
+    config = DecoderConfig(vocab_size=8, hidden_size=8, intermediate_size=8, layers=1, heads=6, kv_heads=2, head_dim=16)
+    cache = Cache(config, blocks=40, size=16, dtype=dtype)
+    spans = [Span(0, 40, [3, 1, 2]), Span(69, 1, [9, 8, 7, 6, 5]), Span(200, 1, list(range(20, 33)))]
+    q, k, v = (torch.randn(42, heads, 16).to(dtype) for heads in (6, 2, 2))
+    together = Paged(cache, spans)(0, q, k, v)
+
+    alone = [
+        Paged(cache, [Span(row, 1, [3, 1, 2])])(0, q[row : row + 1], k[row : row + 1], v[row : row + 1])
+        for row in range(40)
+    ]
+    alone += [Paged(cache, [spans[i]])(0, q[39 + i :][:1], k[39 + i :][:1], v[39 + i :][:1]) for i in (1, 2)]
+
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_every_part_is_done_once_however_many_threads_come():
+    seen = np.zeros(5, np.int64)
+
+    _mark_all(native.team(), 5, seen)
+
+    assert seen.sum() in range(1, 6)
+    assert set(seen) <= {0, 1}
+
+
+@native.compiled()
+def _mark(seen, part, parts):
+    if part < parts:
+        seen[part] += 1
+
+
+@native.compiled()
+def _mark_all(team, threads, seen):
+    native.spread(team, threads, _mark, (seen,))
