@@ -52,7 +52,7 @@ def hypotez(folder: Path, steps: int, clock: Clock) -> None:
     for example in examples(steps * BATCH):
         held.append([example], 4096)
     optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
-    parameters = Hyperparameters(1, BATCH, 1.0, PEAK, 0.1, 0)
+    parameters = Hyperparameters(1, BATCH, 1.0, PEAK, beta=0.1, sft_weight=0.0, seed=0)
     how, workers = method("supervised", 0.1), Workers(2)
     loop = Loop(Policy(decoder, 0), how, optimizer, parameters, held, None, 8192, Position(), workers)
     loop.order = lambda epoch: list(range(len(held)))

@@ -126,7 +126,8 @@ def test_retired_names_train_the_default_model(shop):
     ("method", "given", "kept"),
     [
         ("dpo", {"beta": 0.3, "n_epochs": 2}, {"beta": 0.3, "n_epochs": 2, "batch_size": "auto"}),
-        ("kto", {"beta": "auto"}, {"beta": "auto", "n_epochs": "auto"}),
+        ("kto", {"beta": "auto"}, {"beta": "auto", "n_epochs": "auto", "sft_weight": "auto"}),
+        ("kto", {"sft_weight": 0}, {"sft_weight": 0}),
     ],
 )
 def test_preference_methods_keep_their_hyperparameters(shop, method, given, kept):

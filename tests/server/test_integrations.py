@@ -17,6 +17,7 @@ from tests.spec import conforms
 from tests.tiny import model_folder
 
 from hypotez.errors import InvalidRequest
+from hypotez.progress import StepMetrics
 from hypotez.server import files, fine_tuning
 from hypotez.worker.tracking import EventFiles, Followed, check_installed, flat
 from hypotez.worker.training import Room, Supervisor
@@ -153,10 +154,10 @@ class Diary:
 
     def hyperparameters(self, resolved): ...
 
-    def metrics(self, step, total_steps, **numbers):
-        self.steps.append(step)
+    def metrics(self, told):
+        self.steps.append(told.step)
 
-    def checkpoint(self, step, folder, metrics): ...
+    def checkpoint(self, folder, told): ...
 
     def wanted(self):
         return "run"
@@ -189,7 +190,7 @@ def test_a_tracker_that_fails_is_dropped_and_training_goes_on():
     journal = Followed(diary, [tracker])
 
     for step in (1, 2, 3):
-        journal.metrics(step=step, total_steps=3, train_loss=0.5, train_accuracy=1.0, valid_loss=None)
+        journal.metrics(StepMetrics(step, 3, train_loss=0.5, train_accuracy=1.0))
     journal.close(False)
 
     assert diary.steps == [1, 2, 3]

@@ -11,6 +11,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import save
+from hypotez.progress import StepMetrics
 
 QUESTIONS = ["open", "close", "price", "red", "blue", "cat", "dog", "sea", "sun", "tea", "milk", "snow"]
 
@@ -21,7 +22,7 @@ class Notebook:
     def __init__(self, stop_after: int | None = None, wish: str = "pause") -> None:
         self.events: list[str] = []
         self.told: list[dict] = []
-        self.steps: dict[int, dict] = {}
+        self.steps: dict[int, StepMetrics] = {}
         self.checkpoints: dict[int, Path] = {}
         self.resolved: dict = {}
         self.stop_after, self.wish = stop_after, wish
@@ -33,12 +34,12 @@ class Notebook:
     def hyperparameters(self, resolved):
         self.resolved = resolved
 
-    def metrics(self, step, total_steps, train_loss, train_accuracy, **validation):
-        self.steps[step] = {"total": total_steps, "loss": train_loss, "accuracy": train_accuracy, **validation}
+    def metrics(self, told):
+        self.steps[told.step] = told
 
-    def checkpoint(self, step, folder, metrics):
+    def checkpoint(self, folder, told):
         assert list(folder.glob("*model.safetensors"))
-        self.checkpoints[step] = folder
+        self.checkpoints[told.step] = folder
 
     def wanted(self):
         return self.wish if self.stop_after is not None and max(self.steps) >= self.stop_after else "run"

@@ -73,11 +73,11 @@ def examples_of(found: list[Tokens], per_example: int = 1) -> Examples:
     return examples
 
 
-def ours(name: str, policy: Policy, examples: Examples) -> float:
+def ours(name: str, policy: Policy, examples: Examples, sft_weight: float = 0.0) -> float:
     everything = range(len(examples))
-    how = method(name, 0.3)
+    how = method(name, 0.3, sft_weight)
     with torch.no_grad():
-        return float(how.loss(policy, examples, everything).loss / how.count(examples, everything))
+        return float(how.loss(policy, examples, everything, everything).loss / how.count(examples, everything))
 
 
 def test_supervised_loss_is_trls(policy, trained, tmp_path):
@@ -96,10 +96,13 @@ def test_supervised_loss_is_trls(policy, trained, tmp_path):
     assert ours("supervised", policy, examples_of(found)) == pytest.approx(theirs, rel=1e-4)
 
 
-def test_dpo_loss_is_trls(policy, trained, base, tmp_path):
+@pytest.mark.parametrize("sft_weight", [0.0, 0.7], ids=["plain", "held"])
+def test_dpo_loss_is_trls(policy, trained, base, tmp_path, sft_weight):
     rows = [{"prompt": f"{q} is ", "chosen": q[::-1], "rejected": f"not {q}"} for q in QUESTIONS[:4]]
+    held = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, sft_weight]} if sft_weight else {}
     trainer = trl.DPOTrainer(
-        trained[0], transformers.AutoModelForCausalLM.from_pretrained(base), trl.DPOConfig(**arguments(tmp_path)),
+        trained[0], transformers.AutoModelForCausalLM.from_pretrained(base),
+        trl.DPOConfig(**arguments(tmp_path), **held),
         train_dataset=datasets.Dataset.from_list(rows), processing_class=trained[1],
     )  # fmt: skip
     batch, theirs = loss_of(trainer)
@@ -107,7 +110,7 @@ def test_dpo_loss_is_trls(policy, trained, base, tmp_path):
     half = len(both) // 2
     pairs = [sequence for i in range(half) for sequence in (both[i], both[half + i])]
 
-    assert ours("dpo", policy, examples_of(pairs, 2)) == pytest.approx(theirs, rel=1e-4)
+    assert ours("dpo", policy, examples_of(pairs, 2), sft_weight) == pytest.approx(theirs, rel=1e-4)
     assert theirs != pytest.approx(0.6931, abs=1e-3)
 
 
@@ -129,6 +132,37 @@ def test_kto_loss_is_trls(policy, trained, base, tmp_path, labels):
     examples.labels = [bool(label) for label in batch["label"]]
 
     assert ours("kto", policy, examples) == pytest.approx(theirs, rel=1e-4)
+
+
+def test_kto_is_held_by_the_supervised_loss_on_the_good_replies_alone(policy):
+    """TRL has no such term for KTO: it is the supervised loss, which is TRL's, added with its weight."""
+    found = [Tokens(list(range(5, 5 + n)), [False] * 3 + [True] * (n - 3)) for n in (6, 9, 12, 7)]
+    examples = examples_of(found)
+    examples.labels = [True, False, True, False]
+    good = examples_of([found[0], found[2]])
+
+    held = ours("kto", policy, examples, 0.7) - ours("kto", policy, examples)
+
+    assert held == pytest.approx(0.7 * ours("supervised", policy, good), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_what_holds_is_the_same_however_a_batch_is_cut(policy, name):
+    found = [Tokens(list(range(5, 5 + n)), [False] * 3 + [True] * (n - 3)) for n in (6, 9, 12, 7, 8, 20, 5, 30)]
+    examples = examples_of(found, 2 if name == "dpo" else 1)
+    examples.labels = [True, False, True, False, False, False, True, True] if name == "kto" else []
+    batch = range(len(examples))
+    half = len(batch) // 2
+
+    def term(*parts: range) -> float:
+        with torch.no_grad():
+            losses = [
+                [float(method(name, 0.3, weight).loss(policy, examples, part, batch).loss) for part in parts]
+                for weight in (1.0, 0.0)
+            ]
+        return sum(losses[0]) - sum(losses[1])
+
+    assert term(batch[:half], batch[half:]) == pytest.approx(term(batch), rel=1e-4)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3])
@@ -173,6 +207,6 @@ def test_grpo_loss_and_advantages_are_trls(policy, trained, base, tmp_path, beta
 
     how = method("reinforcement", beta)
     with torch.no_grad():
-        ours = how.loss(policy, rollouts, range(4)).loss / how.count(rollouts, range(4))
+        ours = how.loss(policy, rollouts, range(4), range(4)).loss / how.count(rollouts, range(4))
 
     assert float(ours) == pytest.approx(theirs, rel=1e-4)

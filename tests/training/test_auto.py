@@ -2,7 +2,7 @@
 
 import pytest
 
-from hypotez.training.auto import batch_size, epochs, peak_rate, resolve
+from hypotez.training.auto import batch_size, epochs, hold, peak_rate, resolve
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_steps_shrink_with_the_models_width():
 
 def test_what_the_user_gave_stays():
     given = resolve(
-        n_epochs=2, batch=5, multiplier=0.5, beta=0.3, seed=9, examples=60, hidden_size=2048, full=False,
-        method_rate=1.0,
+        n_epochs=2, batch=5, multiplier=0.5, beta=0.3, sft_weight=0.7, seed=9, examples=60, hidden_size=2048,
+        full=False, method_rate=1.0,
     )  # fmt: skip
 
     assert given.as_dict() == {
@@ -38,15 +38,25 @@ def test_what_the_user_gave_stays():
         "learning_rate_multiplier": 0.5,
         "rate": 2.5e-4,
         "beta": 0.3,
+        "sft_weight": 0.7,
         "seed": 9,
     }
 
 
 def test_a_batch_is_never_larger_than_the_set():
     auto = resolve(
-        n_epochs="auto", batch=50, multiplier="auto", beta="auto", seed=0, examples=12, hidden_size=64, full=False,
-        method_rate=1.0,
+        n_epochs="auto", batch=50, multiplier="auto", beta=0.1, sft_weight=0.0, seed=0, examples=12, hidden_size=64,
+        full=False, method_rate=1.0,
     )  # fmt: skip
 
     assert auto.batch_size == 12
     assert auto.n_epochs == 8
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("supervised", (0.1, 0.0)), ("dpo", (0.1, 1.0)), ("kto", (0.1, 1.0)), ("reinforcement", (0.04, 0.0))],
+)
+def test_preferences_are_held_by_the_replies_to_be_given(method, expected):
+    assert hold("auto", "auto", method) == expected
+    assert hold(0.5, 0.0, method) == (0.5, 0.0)

@@ -29,7 +29,7 @@ def spec(base, supervised_file, tmp_path) -> Spec:
 
 
 def losses(notebook: Notebook) -> list[float]:
-    return [notebook.steps[step]["loss"] for step in sorted(notebook.steps)]
+    return [notebook.steps[step].train_loss for step in sorted(notebook.steps)]
 
 
 def test_loss_falls_and_the_adapter_answers(spec, base):
@@ -100,10 +100,10 @@ class Doomed(Notebook):
         super().__init__()
         self.path, self.die_at = path, die_at
 
-    def metrics(self, step, **rest):
+    def metrics(self, told):
         with self.path.open("a") as file:
-            file.write(json.dumps([step, rest["train_loss"]]) + "\n")
-        if step == self.die_at:
+            file.write(json.dumps([told.step, told.train_loss]) + "\n")
+        if told.step == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -164,7 +164,7 @@ def test_the_loss_before_the_first_step_is_that_of_the_untrained_model(spec, tmp
     train(replace(spec, validation_file=valid, work=tmp_path / "learning"), learning)
 
     assert still.told == learning.told == [{"step": 0, "full_valid_loss": still.told[0]["full_valid_loss"]}]
-    assert still.told[0]["full_valid_loss"] == pytest.approx(still.steps[16]["full_valid_loss"], abs=1e-5)
+    assert still.told[0]["full_valid_loss"] == pytest.approx(still.steps[16].full_valid_loss, abs=1e-5)
 
 
 def test_validation_is_reported_and_full_at_the_end_of_an_epoch(spec, tmp_path):
@@ -173,8 +173,8 @@ def test_validation_is_reported_and_full_at_the_end_of_an_epoch(spec, tmp_path):
 
     train(replace(spec, validation_file=valid), notebook)
 
-    assert all("valid_loss" in metrics for metrics in notebook.steps.values())
-    assert [step for step, metrics in notebook.steps.items() if "full_valid_loss" in metrics] == [4, 8, 12, 16]
+    assert all(metrics.valid_loss is not None for metrics in notebook.steps.values())
+    assert [step for step, metrics in notebook.steps.items() if metrics.full_valid_loss is not None] == [4, 8, 12, 16]
 
 
 def test_early_stopping_keeps_the_best_epoch(spec, tmp_path):
@@ -185,7 +185,7 @@ def test_early_stopping_keeps_the_best_epoch(spec, tmp_path):
         replace(spec, validation_file=valid, n_epochs=50, early_stopping=2, learning_rate_multiplier=3.0), notebook
     )
 
-    full = {step: m["full_valid_loss"] for step, m in notebook.steps.items() if "full_valid_loss" in m}
+    full = {step: m.full_valid_loss for step, m in notebook.steps.items() if m.full_valid_loss is not None}
     best = min(full, key=lambda step: full[step])
     assert result.steps == best + 8
     kept = load_file(result.adapter / "adapter_model.safetensors")
@@ -208,9 +208,9 @@ def test_gradient_accumulation_gives_the_gradient_of_the_whole_batch(spec, tmp_p
         how = method("supervised", 0.1)
         examples = how.read(spec.training_file, Chat.open(base), 256)
         optimizer = AdamW([p for p in decoder.parameters() if p.requires_grad])
-        parameters = Hyperparameters(1, 6, 1.0, 1e-3, 0.1, 0)
+        parameters = Hyperparameters(1, 6, 1.0, 1e-3, 0.1, 0.0, 0)
         loop = Loop(Policy(decoder, 0, None), how, optimizer, parameters, examples, None, tokens_at_once, Position())
-        return [loop.step(), loop.step()][-1]["train_loss"], optimizer.flat
+        return [loop.step(), loop.step()][-1].train_loss, optimizer.flat
 
     whole, parts = weights_after(10_000), weights_after(40)
 
@@ -298,5 +298,5 @@ def test_smaller_parts_come_to_the_same_losses_and_go_on_from_a_state_of_larger_
     train(replace(apart, parts=64), rest)
 
     assert min(rest.steps) == 4
-    together = {step: one["loss"] for step, one in (begun.steps | rest.steps).items()}
-    assert together == pytest.approx({step: one["loss"] for step, one in whole.steps.items()}, rel=1e-4)
+    together = {step: one.train_loss for step, one in (begun.steps | rest.steps).items()}
+    assert together == pytest.approx({step: one.train_loss for step, one in whole.steps.items()}, rel=1e-4)

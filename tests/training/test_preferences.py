@@ -47,11 +47,34 @@ def test_dpo_prefers_the_better_reply_on_held_out_prompts(spec, base, tmp_path, 
     notebook = Notebook()
 
     file = write(tmp_path / "d.jsonl", rows)
-    result = train(replace(spec, method="dpo", training_file=file), notebook)
+    result = train(replace(spec, method="dpo", training_file=file, sft_weight=0.0), notebook)
 
-    assert notebook.steps[1]["loss"] == pytest.approx(0.6931, abs=1e-3), "the reference is where training starts"
+    assert notebook.steps[1].train_loss == pytest.approx(0.6931, abs=1e-3), "the reference is where training starts"
     assert share_of_the_better(base, spec.start_adapter, held_out) < 0.5
     assert share_of_the_better(base, result.adapter, held_out) == 1.0
+
+
+def likelihood_of_the_better(base, adapter, file) -> float:
+    """The mean log-probability of the replies to be given."""
+    decoder = load(base)
+    load_adapter(decoder, 0, adapter)
+    pairs = read_pairs(file, Chat.open(base), 256)
+    laid = lay([pairs[i][0] for i in range(len(pairs))])
+    with torch.no_grad():
+        return float(sums(Policy(decoder, 0, None).logps(laid)[0], laid).mean())
+
+
+def test_by_itself_dpo_is_held_by_the_replies_to_be_given(spec, base, tmp_path):
+    file = write(tmp_path / "d.jsonl", [pair(q) for q in QUESTIONS[:8]])
+    held_out = write(tmp_path / "held.jsonl", [pair(q) for q in QUESTIONS[8:]])
+    auto = replace(spec, method="dpo", training_file=file)
+
+    held = train(auto, Notebook()).adapter
+    plain = train(replace(auto, sft_weight=0.0, work=tmp_path / "plain"), Notebook()).adapter
+
+    assert share_of_the_better(base, held, held_out) == 1.0
+    before, after = (likelihood_of_the_better(base, adapter, held_out) for adapter in (plain, held))
+    assert after > before
 
 
 def test_kto_with_unpaired_and_unbalanced_examples_does_the_same(spec, base, tmp_path):

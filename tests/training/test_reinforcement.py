@@ -62,7 +62,7 @@ def test_what_is_rewarded_becomes_likelier(spec, base):
 
     result = train(spec, notebook, means(base))
 
-    told = [step["rewards"] for step in notebook.steps.values()]
+    told = [step.rewards for step in notebook.steps.values()]
     assert result.steps == 12
     before = float(notebook.events[0].rpartition(": ")[2])
     assert notebook.events[0].startswith("info: Mean reward on the validation file before training")
@@ -84,7 +84,9 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(spec, base, tmp_p
     notebook.stop_after = None
     pieced = train(spec, notebook, means(base))
 
-    assert [step["loss"] for step in notebook.steps.values()] == [step["loss"] for step in undisturbed.steps.values()]
+    assert [step.train_loss for step in notebook.steps.values()] == [
+        step.train_loss for step in undisturbed.steps.values()
+    ]
     assert all((tensor == weights(whole)[name]).all() for name, tensor in weights(pieced).items())
 
 

@@ -43,4 +43,4 @@ def test_two_threads_repeat_to_the_last_bit_and_learn_what_one_does(base, superv
     train(replace(spec, work=tmp_path / "c", threads=1), alone)
 
     assert first.steps == second.steps
-    assert first.steps[12]["loss"] == pytest.approx(alone.steps[12]["loss"], rel=1e-3)
+    assert first.steps[12].train_loss == pytest.approx(alone.steps[12].train_loss, rel=1e-3)

@@ -10,6 +10,7 @@ import pytest
 from tests.worker.stored import AUTO, children, journal_of, queued, retrieved
 
 from hypotez.errors import StorageError
+from hypotez.progress import StepMetrics
 from hypotez.wire.fine_tuning import Base, new_job
 from hypotez.worker import job_events, job_states, jobs, setbacks
 from hypotez.worker.children import HOST, began, holds, is_dead, owner_name
@@ -108,7 +109,7 @@ def test_events_keep_their_order_when_the_clock_is_set_back(store, tmp_path, mon
     journal.begin()
 
     set_clock(monkeypatch, -DAY)
-    journal.metrics(1, 1, 1.0, 0.5)
+    journal.metrics(StepMetrics(1, 1, 1.0, 0.5))
 
     assert [event["type"] for event in children(store, job_events.KIND, job)] == ["message", "metrics"]
 
@@ -120,7 +121,7 @@ def test_the_newest_checkpoint_gets_the_models_name_though_the_clock_was_set_bac
     for step in (1, 2):
         draft = tmp_path / f"epoch-{step}"
         draft.mkdir()
-        journal.checkpoint(step, draft, {"step": step, "total_steps": 2, "train_loss": 1.0, "train_accuracy": 0.5})
+        journal.checkpoint(draft, StepMetrics(step, 2, 1.0, 0.5))
         set_clock(monkeypatch, -DAY)
 
     journal.succeed(tmp_path / "epoch-2", 1)
@@ -156,7 +157,7 @@ def test_a_step_forward_begins_the_count_again(store, tmp_path):
     job = queued(store)
     for step in range(1, setbacks.PATIENCE + 3):
         journal = journal_of(store, tmp_path, job)
-        journal.metrics(step, 100, 1.0, 0.5)
+        journal.metrics(StepMetrics(step, 100, 1.0, 0.5))
         journal.put_off("The disk is full.", "disk_full")
 
     assert retrieved(store, job).private["setbacks"] == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.worker.stored import children, journal_of, queued, retrieved
 
+from hypotez.progress import StepMetrics
 from hypotez.worker import job_events, job_states
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
@@ -19,13 +20,13 @@ def train(journal: TrainingJournal, folder: Path, *, epochs: int = 4, steps: int
     journal.begin()
     journal.hyperparameters({"n_epochs": epochs, "batch_size": 1, "learning_rate_multiplier": 1.8})
     for step in range(1, epochs * steps + 1):
-        told = {"step": step, "total_steps": epochs * steps, "train_loss": 2 / step, "train_accuracy": 0.5}
-        journal.metrics(**told)
+        told = StepMetrics(step, epochs * steps, train_loss=2 / step, train_accuracy=0.5)
+        journal.metrics(told)
         if step % steps == 0:
             draft = folder / f"epoch-{step}"
             draft.mkdir(parents=True, exist_ok=True)
             (draft / "adapter_model.safetensors").write_text(str(step))
-            journal.checkpoint(step, draft, told)
+            journal.checkpoint(draft, told)
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["undisturbed", "repeated after a kill"])
@@ -65,8 +66,8 @@ def test_the_result_file_has_openais_columns(store, tmp_path):
     job = queued(store)
     journal = journal_of(store, tmp_path, job)
     journal.begin()
-    journal.metrics(1, 2, 1.5, 0.25)
-    journal.metrics(2, 2, 1.25, 0.5, valid_loss=1.75, valid_accuracy=0.125, full_valid_loss=1.0)
+    journal.metrics(StepMetrics(1, 2, 1.5, 0.25))
+    journal.metrics(StepMetrics(2, 2, 1.25, 0.5, valid_loss=1.75, valid_accuracy=0.125, full_valid_loss=1.0))
     (tmp_path / "adapter").mkdir()
 
     journal.succeed(tmp_path / "adapter", 10)

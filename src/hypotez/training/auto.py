@@ -21,6 +21,7 @@ class Hyperparameters:
     learning_rate_multiplier: float
     rate: float
     beta: float
+    sft_weight: float
     seed: int
 
     def as_dict(self) -> dict[str, float]:
@@ -47,6 +48,14 @@ def batch_size(examples: int, rounds: int) -> int:
 def peak_rate(hidden_size: int, full: bool) -> float:
     """Step size at multiplier 1: 5e-4 for a LoRA on a model 2048 wide, falling with width, a tenth for full weights."""
     return 5e-4 * math.pow(2048 / hidden_size, 0.78) * (0.1 if full else 1.0)
+
+
+def hold(beta: float | Auto, sft_weight: float | Auto, method: str) -> tuple[float, float]:
+    """How strongly a method is held near what it began as: the papers' own beta, and for preferences the supervised
+    term with the weight that TRL gives it."""
+    natural = 0.04 if method == "reinforcement" else 0.1
+    anchor = 1.0 if method in ("dpo", "kto") else 0.0
+    return natural if beta == "auto" else beta, anchor if sft_weight == "auto" else sft_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ def resolve(
     n_epochs: int | Auto,
     batch: int | Auto,
     multiplier: float | Auto,
-    beta: float | Auto,
+    beta: float,
+    sft_weight: float,
     seed: int,
     examples: int,
     hidden_size: int,
@@ -101,6 +111,7 @@ def resolve(
         batch_size=min(max(size, least_batch), examples),
         learning_rate_multiplier=factor,
         rate=peak_rate(hidden_size, full) * method_rate * factor,
-        beta=0.1 if beta == "auto" else beta,
+        beta=beta,
+        sft_weight=sft_weight,
         seed=seed,
     )

@@ -21,8 +21,9 @@ from hypotez.nn.config import from_hf
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import companions, load, save
 from hypotez.nn.lora import attach, detach, initialise, merge
+from hypotez.progress import Journal, StepMetrics
 from hypotez.text import Chat
-from hypotez.training.auto import SMALL, Hyperparameters, exploration, prompt_dropout, resolve
+from hypotez.training.auto import SMALL, Hyperparameters, exploration, hold, prompt_dropout, resolve
 from hypotez.training.checkpoint import drop_states, last_state, publish, save_state
 from hypotez.training.examples import Examples, Thinned
 from hypotez.training.exploration import Explorer, Reinforcement
@@ -30,7 +31,7 @@ from hypotez.training.logps import Policy
 from hypotez.training.loop import Loop, Position
 from hypotez.training.methods import Method, MethodName, method
 from hypotez.training.optimizer import AdamW
-from hypotez.training.spec import Journal, Result, Spec
+from hypotez.training.spec import Result, Spec
 from hypotez.training.workers import Workers
 
 KEPT_EPOCHS = 3
@@ -44,7 +45,8 @@ def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = No
     if (done := _read_result(spec)) is not None:
         return done
     threads = spec.threads or torch.get_num_threads()
-    how = method(spec.method, _beta(spec))
+    beta, sft_weight = hold(spec.beta, spec.sft_weight, spec.method)
+    how = method(spec.method, beta, sft_weight)
     config = from_hf(json.loads((Path(spec.base) / "config.json").read_text()))
     # a small model's kernels end before a second thread has begun; its batches are shared out among threads anyway
     torch.set_num_threads(1 if config.parameters < SMALL else threads)
@@ -55,7 +57,8 @@ def train(spec: Spec, journal: Journal, reinforcement: Reinforcement | None = No
         n_epochs=spec.n_epochs,
         batch=spec.batch_size,
         multiplier=spec.learning_rate_multiplier,
-        beta=_beta(spec),
+        beta=beta,
+        sft_weight=sft_weight,
         seed=spec.seed,
         examples=len(examples),
         hidden_size=config.hidden_size,
@@ -98,26 +101,26 @@ def _run(spec: Spec, journal: Journal, loop: Loop) -> Result:
         save_state(spec.work, at.step, loop.optimizer.state(), state)
 
     while not loop.finished and not _stale(spec, at):
-        metrics = loop.step()
-        journal.metrics(**metrics)
+        told = loop.step()
+        journal.metrics(told)
         if loop.epoch_ended:
-            _close_epoch(spec, journal, decoder, at)
+            _close_epoch(spec, journal, decoder, at, told)
         if loop.epoch_ended or time.monotonic() - saved >= spec.save_every:
             keep()
             saved = time.monotonic()
         if (wanted := journal.wanted()) != "run" and not loop.finished:
             keep()
-            return Result(None, at.step, at.trained_tokens, at.last["train_loss"], wanted)
+            return Result(None, at.step, at.trained_tokens, told.train_loss, wanted)
     return _finish(spec, loop)
 
 
-def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position) -> None:
+def _close_epoch(spec: Spec, journal: Journal, decoder: Decoder, at: Position, told: StepMetrics) -> None:
     """Keep the epoch's adapter, the last three only, and note whether validation still improves."""
     folder = spec.work / f"epoch-step-{at.step}"
     publish(folder, lambda draft: _write(spec, decoder, draft))
-    journal.checkpoint(at.step, folder, dict(at.last))
-    loss = at.last.get("full_valid_loss")
-    if valid := at.last.get("rewards", {}).get("valid"):
+    journal.checkpoint(folder, told)
+    loss = told.full_valid_loss
+    if valid := (told.rewards or {}).get("valid"):
         loss = -valid["reward_mean"]
     if loss is not None:
         better = at.best_loss is None or loss < at.best_loss
@@ -146,8 +149,9 @@ def _stale(spec: Spec, at: Position) -> bool:
 def _finish(spec: Spec, loop: Loop) -> Result:
     """The result, published in one rename; with early stopping it is the best epoch's adapter."""
     at = loop.position
+    assert at.last is not None
     best = spec.work / f"epoch-step-{at.best_step}"
-    result = {"steps": at.step, "trained_tokens": at.trained_tokens, "final_loss": at.last["train_loss"]}
+    result = {"steps": at.step, "trained_tokens": at.trained_tokens, "final_loss": at.last.train_loss}
 
     def write(draft: Path) -> None:
         if spec.early_stopping and at.best_step and best.exists():
@@ -158,7 +162,7 @@ def _finish(spec: Spec, loop: Loop) -> Result:
 
     publish(spec.work / "adapter", write)
     drop_states(spec.work)
-    return Result(spec.work / "adapter", at.step, at.trained_tokens, at.last["train_loss"])
+    return Result(spec.work / "adapter", at.step, at.trained_tokens, at.last.train_loss)
 
 
 def _read_result(spec: Spec) -> Result | None:
@@ -186,12 +190,6 @@ def _read(spec: Spec, how: Method, limit: int, journal: Journal) -> tuple[Exampl
     if len(examples) < how.least:
         raise InvalidRequest(f"{spec.method} needs at least {how.least} examples, the file has {len(examples)}.")
     return examples, valid
-
-
-def _beta(spec: Spec) -> float:
-    if spec.beta != "auto":
-        return spec.beta
-    return 0.04 if spec.method == MethodName.REINFORCEMENT else 0.1  # the papers' own
 
 
 def _explorer(
@@ -267,7 +265,7 @@ def _resume(spec: Spec, parameters: Hyperparameters, optimizer: AdamW) -> Positi
     if state["fingerprint"] != fingerprint(spec):
         raise Conflict(f"{spec.work} holds the state of another job; give each job a folder of its own.")
     optimizer.restore(tensors, state["optimizer_steps"])
-    return Position(**state["position"])
+    return Position.from_dict(state["position"])
 
 
 def fingerprint(spec: Spec) -> str:

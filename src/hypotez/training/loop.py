@@ -7,7 +7,7 @@ the same numbers to the last bit. Knows no files and no job.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hypotez.errors import JobFailed
+from hypotez.progress import StepMetrics
 from hypotez.training.auto import Hyperparameters
 from hypotez.training.examples import Examples
 from hypotez.training.exploration import Explorer
@@ -30,13 +31,17 @@ class Position:
 
     step: int = 0
     trained_tokens: int = 0
-    last: dict[str, Any] = field(default_factory=dict)  # the last step's metrics
+    last: StepMetrics | None = None
     best_loss: float | None = None  # full validation loss, for early stopping
     best_step: int = 0
     stale_epochs: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> "Position":
+        return cls(**kept | {"last": kept["last"] and StepMetrics(**kept["last"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,8 @@ class Loop:
         self.total_steps = self.steps_per_epoch * parameters.n_epochs
         self._orders: dict[int, list[int]] = {}
 
-    def step(self) -> dict[str, Any]:
-        """One optimiser step; the step's metrics as the job's journal takes them."""
+    def step(self) -> StepMetrics:
+        """One optimiser step."""
         at, p = self.position, self.parameters
         begun = time.perf_counter()
         shown, which, told = self._shown(self._batch(at.step))
@@ -84,7 +89,7 @@ class Loop:
         count = self.method.count(self.train if self.explorer is None else shown, which)
         loss, right, seen, drift = 0.0, 0, 0, 0.0
         parts = self._parts(which, shown)
-        for gradients, tally in self.workers.map(lambda part: self._gradients(shown, part, count), parts):
+        for gradients, tally in self.workers.map(lambda part: self._gradients(shown, part, which, count), parts):
             self.optimizer.add(gradients)
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
             drift += tally.drift
@@ -109,8 +114,8 @@ class Loop:
             told["timing"]["full_iteration"] = time.perf_counter() - begun
         elif self.valid is not None:
             metrics |= self._validate()
-        at.last = metrics
-        return metrics
+        at.last = StepMetrics(**metrics)
+        return at.last
 
     @property
     def finished(self) -> bool:
@@ -122,18 +127,20 @@ class Loop:
 
     def score(self, examples: Examples, which: Sequence[int]) -> Score:
         loss, right, seen = 0.0, 0, 0
-        for tally in self.workers.map(lambda part: self._tally(examples, part), self._parts(which, examples)):
+        for tally in self.workers.map(lambda part: self._tally(examples, part, which), self._parts(which, examples)):
             loss, right, seen = loss + float(tally.loss), right + tally.right, seen + tally.count
         return Score(loss / max(seen, 1), right / max(seen, 1))
 
-    def _gradients(self, examples: Examples, part: Sequence[int], count: int) -> tuple[Sequence[Tensor | None], Tally]:
-        tally = self.method.loss(self.policy, examples, part)
+    def _gradients(
+        self, examples: Examples, part: Sequence[int], batch: Sequence[int], count: int
+    ) -> tuple[Sequence[Tensor | None], Tally]:
+        tally = self.method.loss(self.policy, examples, part, batch)
         gradients = torch.autograd.grad(tally.loss / count, self.optimizer.parameters, allow_unused=True)
         return gradients, replace(tally, loss=tally.loss.detach())
 
     @torch.no_grad()
-    def _tally(self, examples: Examples, part: Sequence[int]) -> Tally:
-        return self.method.loss(self.policy, examples, part)
+    def _tally(self, examples: Examples, part: Sequence[int], batch: Sequence[int]) -> Tally:
+        return self.method.loss(self.policy, examples, part, batch)
 
     def _validate(self) -> dict[str, float]:
         """A batch of the validation set about ten times an epoch, all of it where the epoch ends."""

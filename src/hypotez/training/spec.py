@@ -1,13 +1,12 @@
-"""What a training is told, what it gives, and whom it talks to meanwhile. Plain values; knows no tensor."""
+"""What a training is told and what it gives. Plain values; knows no tensor."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from hypotez.nn.lora import ALL_LINEAR
+from hypotez.progress import Wanted
 from hypotez.training.auto import Auto
-
-Wanted = Literal["run", "pause", "cancel"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Spec:
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
     beta: float | Auto = "auto"
+    sft_weight: float | Auto = "auto"  # dpo, kto: of the supervised loss on the replies to be given
     seed: int = 0
     r: int = 16
     alpha: float = 32.0
@@ -51,33 +51,3 @@ class Result:
     trained_tokens: int
     final_loss: float
     stopped: Wanted | None = None
-
-
-class Journal(Protocol):
-    """Where a training writes and from where it hears. After a restart the steps since the last state come again, with
-    the same numbers: keep one entry per step."""
-
-    def event(self, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None: ...
-
-    def hyperparameters(self, resolved: dict[str, float]) -> None: ...
-
-    def metrics(
-        self,
-        step: int,
-        total_steps: int,
-        train_loss: float,
-        train_accuracy: float | None,
-        valid_loss: float | None = None,
-        valid_accuracy: float | None = None,
-        full_valid_loss: float | None = None,
-        full_valid_accuracy: float | None = None,
-        rewards: dict[str, Any] | None = None,
-    ) -> None: ...
-
-    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
-        """An epoch's adapter. The last three stay in ``folder``; copy what shall live longer."""
-        ...
-
-    def wanted(self) -> Wanted:
-        """Asked after every step."""
-        ...

@@ -1,8 +1,9 @@
 """The body of POST /v1/fine_tuning/jobs, with OpenAI's bounds.
 
 Extensions: ``method.type`` ``kto``; in the hyperparameters ``full`` (train the weights themselves, not an adapter),
-``early_stopping`` (epochs without a better validation loss, or reward) and, for reinforcement, ``beta`` (how strongly
-it is held near the model it began as).
+``early_stopping`` (epochs without a better validation loss, or reward), for dpo and kto ``sft_weight`` (of the
+supervised loss on the replies to be given; 0 is the plain method) and, for reinforcement, ``beta`` (how strongly it is
+held near the model it began as).
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ class Hyperparameters(Body):
 
 class PreferenceHyperparameters(Hyperparameters):
     beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
+    sft_weight: Auto | Annotated[float, Field(ge=0)] = "auto"
 
 
 class ReinforcementHyperparameters(Hyperparameters):

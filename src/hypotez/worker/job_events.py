@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from hypotez.progress import StepMetrics
 from hypotez.store import Transaction
 from hypotez.worker import job_rewards
 
@@ -56,36 +57,16 @@ def tell(
     tx.events.append(job, KIND, id)
 
 
-def metrics(
-    step: int,
-    total_steps: int,
-    train_loss: float,
-    train_accuracy: float | None,
-    valid_loss: float | None = None,
-    valid_accuracy: float | None = None,
-    full_valid_loss: float | None = None,
-    full_valid_accuracy: float | None = None,
-    rewards: Json | None = None,
-) -> tuple[str, Json]:
+def metrics(told: StepMetrics) -> tuple[str, Json]:
     """OpenAI's sentence and data for one step."""
-    if rewards is not None:
-        return job_rewards.metrics(step, total_steps, train_loss, rewards)
-    text = f"Step {step}/{total_steps}: training loss={train_loss:.2f}"
-    if valid_loss is not None:
-        text += f", validation loss={valid_loss:.2f}"
-    if full_valid_loss is not None:
-        text += f", full validation loss={full_valid_loss:.2f}"
-    data = {
-        "step": step,
-        "total_steps": total_steps,
-        "train_loss": train_loss,
-        "train_mean_token_accuracy": train_accuracy,
-        "valid_loss": valid_loss,
-        "valid_mean_token_accuracy": valid_accuracy,
-        "full_valid_loss": full_valid_loss,
-        "full_valid_mean_token_accuracy": full_valid_accuracy,
-    }
-    return text, {key: value for key, value in data.items() if value is not None}
+    if told.rewards is not None:
+        return job_rewards.metrics(told.step, told.total_steps, told.train_loss, told.rewards)
+    text = f"Step {told.step}/{told.total_steps}: training loss={told.train_loss:.2f}"
+    if told.valid_loss is not None:
+        text += f", validation loss={told.valid_loss:.2f}"
+    if told.full_valid_loss is not None:
+        text += f", full validation loss={told.full_valid_loss:.2f}"
+    return text, {name.replace("_accuracy", "_mean_token_accuracy"): value for name, value in told.measured().items()}
 
 
 def results_csv(steps: list[Json]) -> str:

@@ -10,25 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from hypotez.errors import InvalidRequest
+from hypotez.progress import Journal, StepMetrics, Wanted
 from hypotez.store import Document
 from hypotez.worker.weights_and_biases import WeightsAndBiases
 
 Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
-
-
-class Journal(Protocol):
-    """What is needed of ``TrainingJournal``; the wrapper below has the same face."""
-
-    def event(self, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None: ...
-    def hyperparameters(self, resolved: dict[str, float]) -> None: ...
-    def metrics(self, step: int, total_steps: int, *numbers: Any, **more: Any) -> None: ...
-    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None: ...
-    def wanted(self) -> Literal["run", "pause", "cancel"]: ...
 
 
 class Tracker(Protocol):
@@ -94,15 +85,15 @@ class Followed:
         self._journal.hyperparameters(resolved)
         self._each(lambda tracker: tracker.hyperparameters(resolved))
 
-    def metrics(self, step: int, total_steps: int, *numbers: Any, **more: Any) -> None:
-        self._journal.metrics(step, total_steps, *numbers, **more)
-        told = dict(zip(("train_loss", "train_accuracy"), numbers, strict=False)) | more
-        self._each(lambda tracker: tracker.metrics(step, flat(told)))
+    def metrics(self, told: StepMetrics) -> None:
+        self._journal.metrics(told)
+        numbers = {name: value for name, value in told.measured().items() if name not in ("step", "total_steps")}
+        self._each(lambda tracker: tracker.metrics(told.step, flat(numbers)))
 
-    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
-        self._journal.checkpoint(step, folder, metrics)
+    def checkpoint(self, folder: Path, told: StepMetrics) -> None:
+        self._journal.checkpoint(folder, told)
 
-    def wanted(self) -> Literal["run", "pause", "cancel"]:
+    def wanted(self) -> Wanted:
         return self._journal.wanted()
 
     def close(self, failed: bool) -> None:

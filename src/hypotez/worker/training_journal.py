@@ -1,6 +1,6 @@
 """What a training process writes: every step of a job, its checkpoints, its model, and how it ended.
 
-The other side of ``training.job.Journal``. Everything is written once, however often a killed process begins again.
+The other side of ``progress.Journal``. Everything is written once, however often a killed process begins again.
 """
 
 import hashlib
@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hypotez.errors import HypotezError
+from hypotez.progress import StepMetrics, Wanted
 from hypotez.store import Document, Store, Transaction, WorkItem
 from hypotez.wire.ids import ALPHABET
 from hypotez.worker import job_events, jobs, setbacks
@@ -21,7 +22,6 @@ from hypotez.worker.children import holds
 from hypotez.worker.job_states import ENDED, KIND, WORK, move
 
 Json = dict[str, Any]
-Wanted = Literal["run", "pause", "cancel"]
 
 CHECKPOINT = "fine_tuning.job.checkpoint"
 KEPT = 3  # checkpoints of a job
@@ -65,34 +65,23 @@ class TrainingJournal:
             inside = {"type": method, method: resolved_shown}
             tx.documents.change(job, {"hyperparameters": numbers, "method": inside})
 
-    def metrics(
-        self,
-        step: int,
-        total_steps: int,
-        train_loss: float,
-        train_accuracy: float | None,
-        valid_loss: float | None = None,
-        valid_accuracy: float | None = None,
-        full_valid_loss: float | None = None,
-        full_valid_accuracy: float | None = None,
-        rewards: Json | None = None,
-    ) -> None:
-        valid = (valid_loss, valid_accuracy, full_valid_loss, full_valid_accuracy)
-        message, data = job_events.metrics(step, total_steps, train_loss, train_accuracy, *valid, rewards)
+    def metrics(self, told: StepMetrics) -> None:
+        message, data = job_events.metrics(told)
         with self._store.write() as tx:
-            self._tell(tx, message, data=data, key=f"step {step}", type="metrics")
+            self._tell(tx, message, data=data, key=f"step {told.step}", type="metrics")
             job = tx.documents.get(KIND, self.job.id)
-            finish = self._estimate(step, total_steps)
+            finish = self._estimate(told.step, told.total_steps)
             if job.status not in ENDED:
                 body = {} if finish is None else {"estimated_finish": finish}
-                tx.documents.change(job, body, private={"step": max(step, job.private.get("step", 0))})
+                tx.documents.change(job, body, private={"step": max(told.step, job.private.get("step", 0))})
 
-    def checkpoint(self, step: int, folder: Path, metrics: dict[str, Any]) -> None:
+    def checkpoint(self, folder: Path, told: StepMetrics) -> None:
         """Keep an epoch's adapter under a name of its own; the last three stay."""
+        step = told.step
         name = f"{self._named(step)}:ckpt-step-{step}"
         kept = self._home / "models" / _folder(name)
         _copy(folder, kept)
-        _, data = job_events.metrics(**metrics)
+        _, data = job_events.metrics(told)
         total = data.pop("total_steps")
         body: Json = {
             "id": f"ftckpt_{self._digest(f'checkpoint {step}', 24)}",
