@@ -18,8 +18,8 @@ del COSINE["operation"]
 PAIRS = [(sample_of("Paris"), {"answer": "Paris"}), (sample_of("Rome"), {"answer": "Paris"})]
 
 
-def job(grader: dict, method: str = "reinforcement", effort: str = "low") -> Document:
-    private = {"method": method, "grader": grader, "hyperparameters": {"reasoning_effort": effort}}
+def job(grader: dict, effort: str = "low") -> Document:
+    private = {"method": "reinforcement", "grader": grader, "hyperparameters": {"reasoning_effort": effort}}
     return Document(1, "ftjob-1", "fine_tuning.job", "default", "", 0, "running", 1, "{}", json.dumps(private))
 
 
@@ -55,8 +55,3 @@ def test_texts_are_compared_by_the_local_models_vectors(rewarded):
 def test_jobs_that_differ_in_grader_or_effort_are_told_apart():
     assert len({reward_of(job(STRING)), reward_of(job(STRING, effort="high")), reward_of(job(COSINE))}) == 3
     assert json.loads(reward_of(job(STRING)))[0] == STRING
-
-
-def test_other_methods_need_nothing(tmp_path):
-    with reinforcement(job(STRING, "supervised"), Path("/nowhere"), tmp_path, None) as means:
-        assert means is None

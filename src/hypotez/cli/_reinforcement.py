@@ -34,11 +34,8 @@ AT_ONCE = 8  # replies that are graded at the same time
 
 
 @contextmanager
-def reinforcement(job: Document, base: Path, home: Path, store: Store) -> "Iterator[Reinforcement | None]":
-    """Of one job, for as long as it trains; None for a job of another method."""
-    if job.private["method"] != "reinforcement":
-        yield None
-        return
+def reinforcement(job: Document, base: Path, home: Path, store: Store) -> "Iterator[Reinforcement]":
+    """Of one job, for as long as it trains."""
     from hypotez.training.exploration import Reinforcement
 
     settings = Settings.load(home=home)
@@ -53,7 +50,7 @@ def reinforcement(job: Document, base: Path, home: Path, store: Store) -> "Itera
 
 def reward_of(job: Document) -> str:
     """What decides the rewards of a job beside its files; two jobs that differ here give different numbers."""
-    return json.dumps([job.private["grader"], _body(job)], sort_keys=True) if "grader" in job.private else ""
+    return json.dumps([job.private["grader"], _body(job)], sort_keys=True)
 
 
 def _body(job: Document) -> Json:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from hypotez import spans
-from hypotez.cli._reinforcement import reinforcement, reward_of
 from hypotez.errors import HypotezError
 from hypotez.settings import Settings
 from hypotez.store import Document, Store
@@ -30,6 +30,7 @@ from hypotez.worker.training import Room, Supervisor
 from hypotez.worker.training_journal import ClaimLost, TrainingJournal, claim
 
 if TYPE_CHECKING:
+    from hypotez.training.exploration import Reinforcement
     from hypotez.training.spec import Result, Spec
 
 MOST_PARTS = 64  # a batch is worked through in so many times more parts at most where memory is short
@@ -99,7 +100,7 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
 
     base = find(journal.job.private["folder"])
     check_memory(journal.job, base)
-    with reinforcement(journal.job, base, home, journal.store) as means, followed(journal, journal.job, home) as told:
+    with _means(journal, base, home) as means, followed(journal, journal.job, home) as told:
         while True:
             result = within_memory(
                 lambda spec: train(spec, told, means), _spec(journal.job, base, folder, home), journal
@@ -109,6 +110,23 @@ def _train(journal: TrainingJournal, folder: Path, home: Path) -> None:
                 return
             if result.stopped == "cancel" or journal.paused():
                 return
+
+
+def _means(journal: TrainingJournal, base: Path, home: Path) -> "AbstractContextManager[Reinforcement | None]":
+    """What reinforcement needs; the other methods do not wait until it is imported."""
+    if "grader" not in journal.job.private:
+        return nullcontext()
+    from hypotez.cli._reinforcement import reinforcement
+
+    return reinforcement(journal.job, base, home, journal.store)
+
+
+def _reward(job: Document) -> str:
+    if "grader" not in job.private:
+        return ""
+    from hypotez.cli._reinforcement import reward_of
+
+    return reward_of(job)
 
 
 def within_memory(run: "Callable[[Spec], Result]", spec: "Spec", journal: TrainingJournal) -> "Result":
@@ -154,13 +172,14 @@ def _spec(job: Document, base: Path, folder: Path, home: Path) -> "Spec":
         batch_size=chosen["batch_size"],
         learning_rate_multiplier=chosen["learning_rate_multiplier"],
         beta=chosen.get("beta", "auto"),
+        sft_weight=chosen.get("sft_weight", "auto"),
         seed=job.body["seed"],
         full=bool(chosen.get("full")),
         early_stopping=int(chosen.get("early_stopping") or 0),
         compute_multiplier=chosen.get("compute_multiplier", "auto"),
         eval_interval=chosen.get("eval_interval", "auto"),
         eval_samples=chosen.get("eval_samples", "auto"),
-        reward=reward_of(job),
+        reward=_reward(job),
         threads=mine["threads"],
         parts=_parts(job),
     )
