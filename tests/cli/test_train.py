@@ -136,3 +136,19 @@ def test_an_unknown_job_is_named(client: Inside):
     assert watched.returncode == 1
     assert "ftjob-unknown" in watched.stderr
     assert "Traceback" not in watched.stderr
+
+
+def test_a_grader_is_read_from_its_file(client: Inside, tmp_path: Path):
+    grader = {"type": "string_check", "name": "g", "operation": "eq", "input": "{{ item.answer }}", "reference": "x"}
+    (tmp_path / "grader.json").write_text(json.dumps(grader))
+    (tmp_path / "broken.json").write_text('{"type": ')
+
+    good = client("train", SHOP, "--grader", "grader.json", "--dry-run")
+    missing = client("train", SHOP, "--grader", "nowhere.json", "--dry-run")
+    broken = client("train", SHOP, "--grader", "broken.json", "--dry-run")
+
+    assert good.returncode == 0, good.stderr
+    assert "(reinforcement)" in good.stdout
+    assert (missing.returncode, broken.returncode) == (1, 1)
+    assert "nowhere.json" in missing.stderr
+    assert "broken.json is not valid JSON: line 1, column 10" in broken.stderr

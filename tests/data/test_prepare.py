@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hypotez.data import source
+from hypotez.data.check import Method
 from hypotez.data.prepare import Prepared, Wishes, inspect, prepare
 from hypotez.errors import DataError
 
@@ -326,3 +327,13 @@ def test_a_large_json_list_is_read_element_by_element(tmp_path: Path):
 
     assert prepared.n_examples == 3000
     assert broken[0].startswith("d.json:2502: not valid JSON")
+
+
+def test_a_prompt_for_reinforcement_ends_with_the_user(tmp_path: Path):
+    chat = json.dumps({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})
+
+    told = faults(tmp_path, "d.jsonl", "\n".join([chat] * 10), method=Method.REINFORCEMENT)
+    unasked = faults(tmp_path, "d.csv", "frage,antwort\nq,a\n", method=Method.REINFORCEMENT)
+
+    assert told[0] == "d.jsonl:1: messages: the last message must be from the user"
+    assert unasked[0] == "d.csv:2: no question column among 'frage', 'antwort'"

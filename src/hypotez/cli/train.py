@@ -8,7 +8,7 @@ import typer
 
 from hypotez.cli import _input, _print
 from hypotez.cli._connect import Json, Model, connect
-from hypotez.cli._data_options import Columns, Encoding, named_columns
+from hypotez.cli._data_options import Columns, Encoding, named_columns, read_grader
 from hypotez.cli._watch import finish, going_on, watch
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def train(
     columns: Columns = None,
     encoding: Encoding = None,
     validation: Annotated[Path | None, typer.Option(help="File of examples to measure on, never trained on.")] = None,
-    method: Annotated[str | None, typer.Option(help="supervised, dpo or kto.")] = None,
+    method: Annotated[str | None, typer.Option(help="supervised, dpo, kto or reinforcement.")] = None,
+    grader: Annotated[
+        Path | None, typer.Option(help="File with a grader (JSON) that rewards replies; the data are prompts then.")
+    ] = None,
     suffix: Annotated[str | None, typer.Option(help="Part of the tuned model's name.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=50, help="Passes over the data.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, max=256, help="Examples per step.")] = None,
@@ -46,8 +49,9 @@ def train(
     """
     if (source is None) == (not from_dialogues):
         raise typer.BadParameter("give a file or folder, or --from-dialogues: one of them", param_hint="SOURCE")
-    if from_dialogues and (columns or encoding):
-        raise typer.BadParameter("--columns and --encoding are for files", param_hint="--from-dialogues")
+    if from_dialogues and (columns or encoding or grader):
+        what = "--columns, --encoding and --grader are for files"
+        raise typer.BadParameter(what, param_hint="--from-dialogues")
     options: dict[str, Any] = {
         "validation": validation,
         "method": method,
@@ -59,6 +63,7 @@ def train(
         "dry_run": dry_run,
         "columns": named_columns(columns),
         "encoding": encoding,
+        "grader": read_grader(grader),
     }
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     started: Any

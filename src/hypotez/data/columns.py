@@ -37,11 +37,13 @@ _NAMES: dict[Role, str] = {
 _ROLES = {name.strip(): role for role, names in _NAMES.items() for name in names.split(",")}
 
 
-def recognise(names: Iterable[str], given: Mapping[str, str] | None = None, *, file: str = "data") -> dict[str, Role]:
+def recognise(
+    names: Iterable[str], given: Mapping[str, str] | None = None, *, file: str = "data", answered: bool = True
+) -> dict[str, Role]:
     """Column name to role, for the columns that have one.
 
     ``given`` is the user's own ``{"prompt": "my column", ...}`` and wins. Raises ``DataError`` when no
-    question or no answer can be told, naming the columns there are.
+    question or, where examples are ``answered``, no answer can be told, naming the columns there are.
     """
     names = list(names)
     roles = _given(names, given or {}, file)
@@ -51,8 +53,8 @@ def recognise(names: Iterable[str], given: Mapping[str, str] | None = None, *, f
             roles[name] = role
     if Role.PROMPT not in roles.values():  # "input, output" has no instruction: then the input is the question
         roles = {name: Role.PROMPT if role is Role.CONTEXT else role for name, role in roles.items()}
-    if not is_complete(roles):
-        raise _unrecognised(names, file)
+    if not (is_complete(roles) if answered else Role.PROMPT in roles.values()):
+        raise _unrecognised(names, file, "question and answer columns" if answered else "question column")
     return roles
 
 
@@ -82,9 +84,9 @@ def _given(names: list[str], given: Mapping[str, str], file: str) -> dict[str, R
     return roles
 
 
-def _unrecognised(names: list[str], file: str) -> DataError:
+def _unrecognised(names: list[str], file: str, wanted: str) -> DataError:
     there = ", ".join(repr(name) for name in names) or "none"
-    what = f"no question and answer columns among {there}"
+    what = f"no {wanted} among {there}"
     return DataError(
         f"{file}:1: {what}.",
         faults=[Fault(file, 1, None, what)],

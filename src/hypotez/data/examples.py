@@ -76,6 +76,21 @@ def from_columns(fields: Mapping[str, Any], roles: Mapping[str, Role]) -> tuple[
     return example, complaints
 
 
+def open_ended(fields: Mapping[str, Any], roles: Mapping[str, Role]) -> tuple[Json, list[Complaint]]:
+    """A prompt without an answer, for reinforcement; the row's other fields stay, for the grader to read.
+
+    ``roles`` are of no account where the row has ``messages`` already.
+    """
+    if "messages" in fields:
+        return {key: value for key, value in fields.items() if value is not None}, []
+    by_role = {role: name for name, role in roles.items()}
+    asked = {by_role[role] for role in (Role.PROMPT, Role.SYSTEM) if role in by_role}
+    system, prompt = (_value(fields.get(by_role.get(role, ""))) for role in (Role.SYSTEM, Role.PROMPT))
+    complaints = [] if prompt else [Complaint(by_role[Role.PROMPT], "the question is empty")]
+    messages = [*(_messages(system, "system") if system else []), *_messages(prompt, "user")]
+    return {"messages": messages, **{name: value for name, value in fields.items() if name not in asked}}, complaints
+
+
 def pair(prompt: list[Json], better: list[Json], worse: list[Json]) -> Json:
     """A preference example; the answers are the last message of what is given."""
     return {"input": {"messages": prompt}, "preferred_output": better[-1:], "non_preferred_output": worse[-1:]}
@@ -93,7 +108,12 @@ def with_system(example: Json, instruction: str | None) -> Json:
 
 def prompt_of(example: Mapping[str, Any]) -> Any:
     """What the example asks, without its answer and its system message."""
-    messages = example["input"]["messages"] if "input" in example else example["messages"][:-1]
+    if "messages" in example:
+        messages = example["messages"]
+        answered = bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant"
+        messages = messages[:-1] if answered else messages
+    else:
+        messages = example["input"]["messages"]
     return [message for message in messages if not _is_system(message)]
 
 

@@ -120,12 +120,14 @@ class _Reading:
 
     def _example(self, record: Record) -> dict[str, Any] | None:
         complaints: list[Complaint] = []
+        open_ended = self.wishes.method is Method.REINFORCEMENT
         example = examples.ready_made(record.fields)
-        if example is None:
-            roles = self._recognise(record)
+        if example is None or open_ended:
+            roles = self._recognise(record) if example is None else {}
             if roles is None:
                 return None
-            example, complaints = examples.from_columns(record.fields, roles)
+            made = examples.open_ended if open_ended else examples.from_columns
+            example, complaints = made(record.fields, roles)
         example = self._labelled(examples.with_system(example, self.wishes.system))
         if not complaints:
             complaints = self._complaints(record, example)
@@ -140,7 +142,12 @@ class _Reading:
         if key not in self._roles:
             self._roles[key] = None
             try:
-                self._roles[key] = columns.recognise(record.fields, self.wishes.columns, file=record.file)
+                self._roles[key] = columns.recognise(
+                    record.fields,
+                    self.wishes.columns,
+                    file=record.file,
+                    answered=self.wishes.method is not Method.REINFORCEMENT,
+                )
             except DataError as exc:
                 self.hint = exc.hint
                 self.faults += [

@@ -44,6 +44,7 @@ class AsyncLearning(AsyncSession):
         *,
         validation: source.PathLike | None = None,
         method: str | None = None,
+        grader: Mapping[str, Any] | None = None,
         suffix: str | None = None,
         n_epochs: int | Auto | None = None,
         batch_size: int | Auto | None = None,
@@ -60,13 +61,17 @@ class AsyncLearning(AsyncSession):
 
         ``data`` is a path or CSV text, ``data_dir`` a folder, ``data_file`` a file: CSV, TSV, JSON, JSONL, Parquet,
         XLSX or Markdown. ``positive=False``: these are answers not to give. ``method`` (supervised, dpo, kto) is told
-        from the data when it is not named. ``columns`` names the columns where they are not recognised. Examples
-        without a system message get this model's ``system_instruction``. ``dry_run=True`` reads and checks, sends no
-        data, and returns a ``Forecast``. ``wait=True`` returns when the job has succeeded. Raises ``DataError`` with
-        every fault.
+        from the data when it is not named. With a ``grader`` (one of OpenAI's, as a dictionary) it is reinforcement:
+        the file holds prompts, and its other columns are the grader's ``{{ item.column }}``. ``columns`` names the
+        columns where they are not recognised. Examples without a system message get this model's
+        ``system_instruction``. ``dry_run=True`` reads and checks, sends no data, and returns a ``Forecast``.
+        ``wait=True`` returns when the job has succeeded. Raises ``DataError`` with every fault.
         """
         wishes = Wishes(
-            method=_method(method), positive=positive, system=self.system_instruction or None, columns=columns
+            method=jobs.graded_method(method, grader, positive),
+            positive=positive,
+            system=self.system_instruction or None,
+            columns=columns,
         )
         hyperparameters = {
             "n_epochs": n_epochs,
@@ -86,7 +91,7 @@ class AsyncLearning(AsyncSession):
             _warn([*training.warnings, *(held_out.warnings if held_out else [])])
             if dry_run:
                 return await self._forecast(training, n_epochs)
-            return await self._start(training, held_out, hyperparameters, suffix, seed, wait, progress)
+            return await self._start(training, held_out, hyperparameters, suffix, seed, wait, progress, grader)
 
     @async_forgiving(lambda: None)
     async def dynamic_train(
@@ -116,7 +121,7 @@ class AsyncLearning(AsyncSession):
         """
         found = dataset.exchanges(await async_apart(self._dialogues, dialogues, exclude))
         learnt, held_out = dataset.split(found, holdout)
-        made = dataset.dataset(learnt, _method(method))
+        made = dataset.dataset(learnt, jobs.method(method))
         if not made.examples:
             _logger.warning("There is nothing to learn from: %s", _why_nothing(found, made))
             return None
@@ -221,12 +226,13 @@ class AsyncLearning(AsyncSession):
         seed: int | None,
         wait: bool,
         progress: bool,
+        grader: Mapping[str, Any] | None = None,
     ) -> str:
         client = await self.client
         body: dict[str, Any] = {"model": self.model, "training_file": await self._upload(training.path)}
         if validation is not None:
             body["validation_file"] = await self._upload(validation.path)
-        body["method"] = jobs.method_body(training.method, **hyperparameters)
+        body["method"] = jobs.method_body(training.method, grader, **hyperparameters)
         body |= {key: value for key, value in {"suffix": suffix, "seed": seed}.items() if value is not None}
         made = await client.fine_tuning.jobs.create(**body)
         self.current_job_id = made.id
@@ -297,13 +303,6 @@ class AsyncLearning(AsyncSession):
             return answer
 
         return await async_gather([question(each) for each in asked], 4)
-
-
-def _method(name: str | None) -> Method | None:
-    known = [Method.SUPERVISED, Method.DPO, Method.KTO]
-    if name is not None and name not in known:
-        raise InvalidRequest(f"method is one of {', '.join(known)}, not {name!r}.", param="method")
-    return None if name is None else Method(name)
 
 
 def _written(examples: Sequence[dict[str, Any]], path: Path, wishes: Wishes) -> Prepared:

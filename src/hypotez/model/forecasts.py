@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from hypotez.data.check import Method
 from hypotez.data.forecast import START_SECONDS, Forecast, forecast
 from hypotez.data.prepare import Prepared
 
@@ -34,7 +35,9 @@ def of(training: Prepared, n_epochs: int | None, tokens_per_second: float | None
     """``told`` is what the server says about the model."""
     weights = told.get("parameters")
     flops = None
-    if tokens_per_second is None and weights is not None:
+    if training.method is Method.REINFORCEMENT:
+        tokens_per_second = None  # most of its time goes into drawing replies, and nobody knows how long they will be
+    elif tokens_per_second is None and weights is not None:
         flops = (_REACHED if weights < _LARGE else _REACHED_LARGE) * matrix_flops()
     return forecast(
         training.method,

@@ -1,10 +1,11 @@
 """A fine-tuning job as a user follows it: state, step, loss, events. Built from the SDK's objects; pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hypotez.errors import JobFailed
+from hypotez.data.check import Method
+from hypotez.errors import InvalidRequest, JobFailed
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
@@ -74,7 +75,32 @@ def succeeded(found: Job) -> Job:
     raise JobFailed(f"Fine-tuning job {found.id} ended as {found.status}: {reason}", job=found.raw)
 
 
-def method_body(method: str, **hyperparameters: Any) -> dict[str, Any]:
+def method_body(method: str, grader: Mapping[str, Any] | None, **hyperparameters: Any) -> dict[str, Any]:
     """The ``method`` field of a new job, with only what was set; ``"auto"`` and ``None`` leave it to the server."""
     given = {key: value for key, value in hyperparameters.items() if value not in (None, "auto")}
-    return {"type": method, method: {"hyperparameters": given} if given else {}}
+    parts = {"grader": dict(grader) if grader is not None else None, "hyperparameters": given}
+    return {"type": method, method: {name: part for name, part in parts.items() if part}}
+
+
+def method(name: str | None, known: Sequence[Method] = (Method.SUPERVISED, Method.DPO, Method.KTO)) -> Method | None:
+    """The method called so; ``None`` leaves it to the data. Raises ``InvalidRequest``."""
+    if name is not None and name not in known:
+        raise InvalidRequest(f"method is one of {', '.join(known)}, not {name!r}.", param="method")
+    return None if name is None else Method(name)
+
+
+def graded_method(name: str | None, grader: object, positive: bool) -> Method | None:
+    """The method that is named, or that a grader means. Raises ``InvalidRequest`` where they do not fit together."""
+    named = method(name, list(Method))
+    if grader is None:
+        if named is Method.REINFORCEMENT:
+            raise InvalidRequest("method='reinforcement' needs a grader: grader={...}.", param="grader")
+        return named
+    if not isinstance(grader, Mapping):
+        what = f"grader must be a dictionary such as {{'type': 'string_check', ...}}, not {type(grader).__name__}."
+        raise InvalidRequest(what, param="grader")
+    if named not in (None, Method.REINFORCEMENT):
+        raise InvalidRequest(f"A grader is for method='reinforcement', not '{named}'.", param="grader")
+    if not positive:
+        raise InvalidRequest("positive=False has no place beside a grader, which says what is bad.", param="positive")
+    return Method.REINFORCEMENT

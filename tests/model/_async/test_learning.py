@@ -98,10 +98,68 @@ async def test_bad_data_costs_nothing_and_lists_every_row(server: FakeServer, se
 
 
 async def test_an_unknown_method_is_refused(server: FakeServer, settings: Settings):
-    refusal = pytest.raises(InvalidRequest, match="method is one of supervised, dpo, kto, not 'ppo'")
+    refusal = pytest.raises(InvalidRequest, match="method is one of supervised, dpo, kto, reinforcement, not 'ppo'")
     async with opened(server, settings) as model:
         with refusal:
             await model.train(CSV, method="ppo")
+
+
+GRADER = {
+    "type": "string_check",
+    "name": "right",
+    "operation": "ilike",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.ответ }}",
+}
+
+
+async def test_a_grader_makes_it_reinforcement_and_the_other_columns_are_its_items(
+    server: FakeServer, settings: Settings
+):
+    async with opened(server, settings, system_instruction="Be kind.") as model:
+        await model.train(CSV, grader=GRADER, n_epochs=2)
+
+    assert server.jobs[0]["method"] == {
+        "type": "reinforcement",
+        "reinforcement": {"grader": GRADER, "hyperparameters": {"n_epochs": 2}},
+    }
+    assert uploaded(server)[0] == {
+        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Вопрос 0?"}],
+        "ответ": "Ответ 0",
+    }
+
+
+async def test_prompts_that_are_made_already_keep_what_the_grader_reads(
+    server: FakeServer, settings: Settings, tmp_path: Path
+):
+    rows = [{"messages": [{"role": "user", "content": f"{n}?"}], "answer": n, "unit": {"of": "kg"}} for n in range(12)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    async with opened(server, settings) as model:
+        forecast = await model.train(data_file=tmp_path / "prompts.jsonl", grader=GRADER, dry_run=True)
+        await model.train(data_file=tmp_path / "prompts.jsonl", method="reinforcement", grader=GRADER)
+
+    assert uploaded(server) == rows
+    assert (forecast.method, forecast.warnings, forecast.seconds) == ("reinforcement", (), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "reinforcement"}, "needs a grader"),
+        ({"method": "dpo", "grader": GRADER}, "is for method='reinforcement', not 'dpo'"),
+        ({"positive": False, "grader": GRADER}, "positive=False has no place"),
+        ({"grader": "string_check"}, "grader must be a dictionary"),
+    ],
+    ids=["no grader", "another method", "negative", "no dictionary"],
+)
+async def test_reinforcement_and_its_grader_belong_together(
+    server: FakeServer, settings: Settings, options: dict, message: str
+):
+    async with opened(server, settings) as model:
+        with pytest.raises(InvalidRequest, match=message):
+            await model.train(CSV, **options)
+
+    assert server.requests == []
 
 
 async def test_waiting_follows_the_job_to_its_end(
