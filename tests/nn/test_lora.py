@@ -47,6 +47,18 @@ def test_empty_slots_and_no_slots_change_nothing(decoder, batch):
     torch.testing.assert_close(run(decoder, batch, [0, 2, -1, 1]), before)
 
 
+@pytest.mark.parametrize("slot", [None, 1], ids=["none", "one"])
+def test_the_rows_wanted_are_those_of_the_whole_result(decoder, batch, slot):
+    attach(decoder, 6, slots=2)
+    fill(decoder, 1, r=6)
+    attend, wanted = Packed([len(s) for s in batch]), torch.tensor([0, 3, 4])
+
+    with torch.no_grad():
+        whole, some = (decoder(torch.cat(batch), attend.positions(), attend, slot, w) for w in (None, wanted))
+
+    torch.testing.assert_close(some, whole[wanted])
+
+
 @pytest.mark.parametrize("targets", [ALL_LINEAR, QV, ("up_proj", "k_proj", "down_proj")], ids=["all", "qv", "odd"])
 def test_rows_of_one_batch_use_their_own_adapters(decoder, batch, targets):
     attach(decoder, 6, targets, slots=3)
@@ -105,11 +117,12 @@ def test_growing_keeps_what_the_slots_hold(decoder, batch):
     assert {lora.r for lora in loras(decoder)} == {5}
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_gradients_are_those_of_the_formula(bias):
+@pytest.mark.parametrize("slots", [1, 3], ids=["one slot", "three slots"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_gradients_are_those_of_the_formula(bias, slots):
     linear = Linear(6, [("a.q_proj", 5), ("a.k_proj", 3), ("a.v_proj", 3)], bias).double()
     torch.nn.init.normal_(linear.weight)
-    attach(linear, 2, QV)
+    attach(linear, 2, QV, slots)
     fill(linear, 0, r=2, alpha=3.0)
     lora = linear.lora
     assert lora is not None
@@ -117,13 +130,14 @@ def test_gradients_are_those_of_the_formula(bias):
     def by_hand(x, weight, a, bq, bv):
         z = 1.5 * x @ a.T
         delta = torch.cat([z[:, :2] @ bq.T, torch.zeros(len(x), 3).double(), z[:, 2:] @ bv.T], 1)
-        return F.linear(x, weight, linear.bias) + delta
+        return F.linear(x, weight, linear.bias) + delta + residual
 
     x = torch.randn(4, 6, dtype=torch.double, requires_grad=True)
-    ours = linear(x, Rows(0))
+    residual = torch.randn(4, 11, dtype=torch.double, requires_grad=True)
+    ours = linear(x, Rows(0), residual)
     theirs = by_hand(x, linear.weight, lora.a[0], lora.b[0][0], lora.b[1][0])
     upstream = torch.randn_like(ours)
-    wanted = [x, linear.weight, lora.a, *lora.b]
+    wanted = [x, residual, linear.weight, lora.a, *lora.b]
 
     torch.testing.assert_close(ours, theirs)
     for mine, other in zip(

@@ -66,10 +66,18 @@ class Decoder(nn.Module):
             else:
                 parameter.fill_(0.0 if name.endswith("bias") or self.config.traits.gemma else 1.0)
 
-    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend, slots: Tensor | int | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        slots: Tensor | int | None = None,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
         """tokens (T,), positions (T,) -> hidden states (T, D) after the last norm.
 
         ``slots`` says which LoRA slot each row uses: (T,) with -1 for none, one int for all rows, None for no adapter.
+        With ``wanted`` (N,) the result is those rows', (N, D); it is for rows of one slot, as in training.
         """
         x = self.embed_tokens(tokens)
         if self._embedding_scale is not None:
@@ -79,7 +87,8 @@ class Decoder(nn.Module):
         rows = Rows.of(slots, x.dtype, self._seats)
         self._seats = rows.seats if rows is not None else ()
         for layer, block in enumerate(self.layers):
-            x = block(x, local if self.config.windows[layer] else angles, attend, rows)
+            last = layer == self.config.layers - 1
+            x = block(x, local if self.config.windows[layer] else angles, attend, rows, wanted if last else None)
         out: Tensor = self.norm(x)
         return out
 
@@ -115,18 +124,25 @@ class Block(nn.Module):
         self.mlp = Mlp(config)
         self.post_feedforward_layernorm = Norm(config) if gemma else None
 
-    def forward(self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None) -> Tensor:
+    def forward(
+        self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None, wanted: Tensor | None = None
+    ) -> Tensor:
+        """x (T, D) -> (T, D), or (N, D) where only some rows are ``wanted``: the others end as keys and values."""
+        seen: Tensor = self.attention(self.input_layernorm(x), angles, attend, rows)
+        if wanted is not None:
+            assert rows is None or rows.slot is not None, "each row's own slot would have to be picked out, too"
+            x, seen = x.index_select(0, wanted), seen.index_select(0, wanted)
         if self.pre_feedforward_layernorm is None or self.post_feedforward_layernorm is None:
-            x = self.attention(self.input_layernorm(x), angles, attend, rows, x)
+            x = self.attention.o_proj(seen, rows, x)
             out: Tensor = self.mlp(self.post_attention_layernorm(x), rows, x)
         else:
-            x = x + self.post_attention_layernorm(self.attention(self.input_layernorm(x), angles, attend, rows))
+            x = x + self.post_attention_layernorm(self.attention.o_proj(seen, rows))
             out = x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x), rows))
         return out
 
 
 class Attention(nn.Module):
-    """q, k and v in one matmul, rotated, handed to ``attend``, and brought back by the output projection."""
+    """q, k and v in one matmul, rotated, handed to ``attend``. The block calls the output projection."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
@@ -143,9 +159,8 @@ class Attention(nn.Module):
         # ``attend`` divides by sqrt(head_dim); a family with another scale gets the difference here
         self.rescale = math.sqrt(config.head_dim / config.query_scale) if config.query_scale else 1.0
 
-    def forward(
-        self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None, residual: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None) -> Tensor:
+        """x (T, D) -> what every row has seen, (T, H * Dh)."""
         h, kv = self.heads, self.kv_heads
         qkv = self.qkv_proj(x, rows).view(-1, h + 2 * kv, self.head_dim)
         if self.q_norm is None and self.rotated:
@@ -158,8 +173,7 @@ class Attention(nn.Module):
                 q, k = rotate(q, *angles), rotate(k, *angles)
         if self.rescale != 1.0:
             q = q * self.rescale
-        out: Tensor = self.o_proj(attend(self.layer, q, k, v).reshape(-1, h * self.head_dim), rows, residual)
-        return out
+        return attend(self.layer, q, k, v).reshape(-1, h * self.head_dim)
 
 
 class Mlp(nn.Module):

@@ -76,7 +76,7 @@ class Policy:
 def _run(decoder: Decoder, slot: int | None, laid: Laid) -> tuple[Tensor, Tensor]:
     config = decoder.config
     attend = Packed(laid.lengths, config.windows, config.attention_softcap)
-    hidden = decoder(laid.tokens, attend.positions(laid.tokens.device), attend, slot)[laid.rows]
+    hidden = decoder(laid.tokens, attend.positions(laid.tokens.device), attend, slot, laid.rows)
     head = decoder.embed_tokens.weight if decoder.lm_head is None else decoder.lm_head.weight
     logps, correct = _LogProbability.apply(hidden, head, laid.targets, config.logit_softcap)  # type: ignore[no-untyped-call]
     return logps, correct
