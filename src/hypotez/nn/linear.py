@@ -31,14 +31,15 @@ class Linear(nn.Module):
     def forward(self, x: Tensor, rows: "Rows | None" = None, residual: Tensor | None = None) -> Tensor:
         """x (T, inputs) -> (T, outputs), with ``residual`` (T, outputs) added."""
         if self.lora is not None and rows is not None and rows.slot is not None and torch.is_grad_enabled():
-            trained: Tensor = self.lora(x, self.weight, self.bias, rows)
-            return trained if residual is None else residual + trained
-        out = self._multiply(x, residual)
+            trained: Tensor = self.lora(x, self, rows.slot, residual)
+            return trained
+        out = self.multiply(x, residual)
         if self.lora is not None and rows is not None:
             self.lora.add(out, x, rows)
         return out
 
-    def _multiply(self, x: Tensor, residual: Tensor | None) -> Tensor:
+    def multiply(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """What ``forward`` does, without adapters."""
         if self.product is not None:
             return self.product(x, self.bias, residual)
         out = F.linear(x, self.weight, self.bias)

@@ -43,13 +43,10 @@ class Lora(nn.Module):
         self.scale[slot], self.rank[slot] = scale, rank
         self._seated = [-1 if seated == slot else seated for seated in self._seated]
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows) -> Tensor:
-        """For training: all rows use one slot."""
-        assert rows.slot is not None
-        s = rows.slot
-        spans = [(start, stop) for _, start, stop in self.parts]
+    def forward(self, x: Tensor, linear: Linear, slot: int, residual: Tensor | None) -> Tensor:
+        """For training: all rows use one slot. ``linear`` is the layer that this is beside."""
         out: Tensor = _OneSlot.apply(  # type: ignore[no-untyped-call]
-            x, weight, bias, self.a[s].to(x.dtype), self.scale[s], spans, *[b[s].to(x.dtype) for b in self.b]
+            x, residual, linear, self, slot, linear.weight, linear.bias, self.a, *self.b
         )
         return out
 
@@ -89,40 +86,46 @@ class Lora(nn.Module):
 
 
 class _OneSlot(torch.autograd.Function):
-    """y = x W' + scale (x A') B', keeping only x and the thin z = x A' for the way back."""
+    """y = x W' + residual + (x A') (scale B)', keeping only x and the thin z = x A' for the way back."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        a: Tensor,
-        scale: float,
-        spans: list[tuple[int, int]],
-        *b: Tensor,
+        ctx: Any, x: Tensor, residual: Tensor | None, linear: Linear, lora: Lora, slot: int, *trained: Tensor | None
     ) -> Tensor:
-        y, z = F.linear(x, weight, bias), F.linear(x, a)
-        for thin, (start, stop), up in zip(z.chunk(len(b), 1), spans, b, strict=True):
-            y[:, start:stop].addmm_(thin, up.t(), alpha=scale)
-        ctx.save_for_backward(x, z, weight, a, *b)
-        ctx.scale, ctx.spans = scale, spans
+        a = lora.a[slot].to(x.dtype)
+        b = [(b[slot] * lora.scale[slot]).to(x.dtype) for b in lora.b]
+        y, z = linear.multiply(x, residual), F.linear(x, a)
+        for (_, start, stop), thin, up in zip(lora.parts, z.chunk(len(b), 1), b, strict=True):
+            y[:, start:stop].addmm_(thin, up.t())
+        ctx.save_for_backward(x, z, a, *b)
+        ctx.linear, ctx.lora, ctx.slot = linear, lora, slot
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        x, z, weight, a, *b = ctx.saved_tensors
-        dz = torch.empty_like(z)
-        db = []
-        for thin, dthin, (start, stop), up in zip(z.chunk(len(b), 1), dz.chunk(len(b), 1), ctx.spans, b, strict=True):
+        x, z, a, *b = ctx.saved_tensors
+        lora, slot = ctx.lora, ctx.slot
+        dz, db = torch.empty_like(z), []
+        thins = zip(z.chunk(len(b), 1), dz.chunk(len(b), 1), strict=True)
+        for (_, start, stop), (thin, dthin), up, whole in zip(lora.parts, thins, b, lora.b, strict=True):
             part = dy[:, start:stop]
             torch.mm(part, up, out=dthin)
-            db.append(part.t() @ thin * ctx.scale)
-        dz *= ctx.scale
-        dx = (dy @ weight).addmm_(dz, a) if ctx.needs_input_grad[0] else None
-        dw = dy.t() @ x if ctx.needs_input_grad[1] else None
-        dbias = dy.sum(0) if ctx.needs_input_grad[2] else None
-        return dx, dw, dbias, dz.t() @ x, None, None, *db
+            db.append(_in_slot(part.t() @ thin, whole, slot).mul_(lora.scale[slot]))
+        da = _in_slot(dz.t() @ x, lora.a, slot)
+        of_x, of_residual, _, _, _, of_weight, of_bias, *_ = ctx.needs_input_grad
+        dx = (dy @ ctx.linear.weight).addmm_(dz, a) if of_x else None
+        dw = dy.t() @ x if of_weight else None
+        dbias = dy.sum(0) if of_bias else None
+        return dx, dy if of_residual else None, None, None, None, dw, dbias, da, *db
+
+
+def _in_slot(gradient: Tensor, parameter: Tensor, slot: int) -> Tensor:
+    """Of one slot -> of all, in the parameter's dtype, and a tensor of its own."""
+    if len(parameter) == 1:
+        return gradient.to(parameter.dtype)[None]
+    found = torch.zeros_like(parameter)
+    found[slot] = gradient
+    return found
 
 
 def attach(
