@@ -128,14 +128,23 @@ class UpstreamBackend:
             body = json.loads(content)
         except ValueError:
             body = None
-        told = body.get("error") or body if isinstance(body, dict) else content.decode("utf-8", "replace")[:500]
-        error = self._told(told or f"HTTP {response.status_code}", response.status_code)
+        told = body.get("error") or body if isinstance(body, dict) else None
+        if not isinstance(told, str) and not (isinstance(told, dict) and told.get("message")):
+            told = self._strange(response.status_code, content.decode("utf-8", "replace").strip())
+        error = self._told(told, response.status_code)
         headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         headers |= {name: value for name, value in response.headers.items() if name.startswith("x-ratelimit-")}
         if error.code == "insufficient_quota":
             headers["x-should-retry"] = "false"
         error.headers = headers
         return error
+
+    def _strange(self, status: int, text: str) -> str:
+        """What is said of an answer that is not OpenAI's: whose it was, and why that may be."""
+        said = f": {text[:500].rstrip('.')}" if text and not text.startswith("<") else ""
+        bare = status == 404 and not self._base.path.rstrip("/").endswith("/v1")
+        hint = " Its address usually ends in /v1." if bare else ""
+        return f"The upstream {self.url} answered with status {status}{said}.{hint}"
 
     def _told(self, told: Any, status: int) -> UpstreamError:
         fields = told if isinstance(told, dict) else {"message": str(told)}

@@ -1,5 +1,7 @@
 """What people get wrong at the command line: one sentence says what, where and how to mend it; never a traceback."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,13 @@ def test_an_upstream_that_is_not_there_is_one_line_without_a_traceback(hypotez: 
     assert "http://127.0.0.1:9/v1 cannot be reached" in asked.stderr
     assert "Traceback" not in asked.stderr
     assert asked.returncode == 1
+
+
+def test_standard_output_may_be_closed(hypotez: Terminal):
+    command = [sys.executable, "-m", "hypotez", "sentiment", "--json", "hello"]
+    closed = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], env=hypotez.env, capture_output=True, text=True)
+    asked = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command[:3], "ask", "Hello"], env=hypotez.env, capture_output=True, text=True
+    )
+
+    assert "Traceback" not in closed.stderr + asked.stderr

@@ -3,10 +3,12 @@
 import errno
 import io
 import json
+import sys
 
 import httpx2
 import openai
 import pytest
+from rich.console import Console
 
 from hypotez.cli import _print
 from hypotez.errors import DataError, Fault, MissingExtra, NotFound
@@ -80,3 +82,14 @@ def test_json_keeps_every_letter_and_opens_sdk_objects(monkeypatch: pytest.Monke
 
     assert "Париж" in written.getvalue()
     assert json.loads(written.getvalue())[1]["id"] == "pocket"
+
+
+def test_a_narrow_terminal_cuts_no_id(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    job = "ftjob-dUWe0c26mnNnojrHUZhqkr83"
+    monkeypatch.setattr(_print, "out", lambda: Console(file=sys.stdout, width=24))
+
+    _print.table(["job", "status"], [(job, "succeeded")], empty="")
+
+    cells = capsys.readouterr().out.splitlines()[1:]
+    assert "".join(line.split()[0] for line in cells) == job
+    assert "succeeded" in "".join(word for line in cells for word in line.split()[1:])

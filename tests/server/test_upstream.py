@@ -140,3 +140,14 @@ def test_a_models_name_cannot_break_the_answers_headers(tmp_path, name, path):
     assert "x-evil" not in response.headers
     if response.status_code == 200:
         assert unquote(response.headers["x-hypotez-model"]) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"), [("http://up", " Its address usually ends in /v1."), ("http://up/v1", "")], ids=["bare", "v1"]
+)
+def test_an_answer_that_is_no_error_of_openais_is_told_with_its_address(tmp_path, url, hint):
+    page = httpx2.MockTransport(lambda request: httpx2.Response(404, text="404 page not found"))
+    with in_front(tmp_path, url, transport=page) as front, pytest.raises(openai.NotFoundError) as caught:
+        front.client.chat.completions.create(model="gpt-5", messages=HELLO)
+
+    assert caught.value.body["message"] == f"The upstream {url} answered with status 404: 404 page not found.{hint}"

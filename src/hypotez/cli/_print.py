@@ -5,10 +5,13 @@ them to standard error, so that a pipe carries results only.
 """
 
 import errno
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from hypotez.errors import DataError, HypotezError, MissingExtra
 
@@ -22,8 +25,8 @@ def out() -> "Console":
     """The console for results. Made anew, because a test or a pipe may have replaced the stream."""
     from rich.console import Console
 
-    wide = None if sys.stdout.isatty() else 1000  # a pipe has no edge to wrap at
-    return Console(file=sys.stdout, highlight=False, width=wide)
+    wide = None if sys.stdout and sys.stdout.isatty() else 1000  # a pipe has no edge to wrap at
+    return Console(file=sys.stdout or io.StringIO(), highlight=False, width=wide)
 
 
 def err() -> "Console":
@@ -113,7 +116,7 @@ def _body_message(body: object) -> str | None:
 
 def as_json(value: Any) -> None:
     """Print ``value`` as JSON for a script: pydantic objects as the wire wrote them."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
 
 
 def _plain(value: Any) -> Any:
@@ -124,13 +127,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     """Print rows under their column names, or ``empty`` when there are none."""
     from rich.table import Table
 
+    console, cells = out(), [["" if cell is None else str(cell) for cell in row] for row in rows]
+    fits = max((len(row[0]) for row in cells), default=0) < console.width / 2
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
-        drawn.add_column(column, overflow="fold", no_wrap=place == 0)  # the first is what gets copied
-    for row in rows:
-        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
-    if drawn.row_count:
-        out().print(drawn)
+        drawn.add_column(column, overflow="fold", no_wrap=place == 0 and fits)  # the first is what gets copied
+    for row in cells:
+        drawn.add_row(*row)
+    if cells:
+        console.print(drawn)
     else:
         notice(empty)
 

@@ -1,6 +1,5 @@
 """``hypotez ask``: one question, the answer as it comes."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -29,5 +28,4 @@ def ask(
             return
         for piece in asking.ask(text, stream=True):
             typer.echo(piece, nl=False)
-            sys.stdout.flush()
         typer.echo()

@@ -76,7 +76,6 @@ def answer(talking: "OpenAIModel", line: str, through_assistant: bool) -> None:
             return
         for piece in talking.ask(line, history=True, stream=True):
             typer.echo(piece, nl=False)
-            sys.stdout.flush()
         typer.echo()
     except KeyboardInterrupt:
         if not sys.stdin.isatty():
