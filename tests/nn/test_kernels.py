@@ -112,6 +112,27 @@ def test_a_row_of_attention_is_the_same_to_the_last_bit_alone_and_among_others(d
     assert torch.equal(together, torch.cat(alone))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+def test_a_product_with_eight_bits(dtype, rows):
+    x, codes = torch.randn(rows, 48).to(dtype), torch.randint(-127, 128, (1000, 48), dtype=torch.int8)
+    scale, residual = torch.rand(1000).to(dtype), torch.randn(rows, 1000).to(dtype)
+
+    plain, added = kernels.product(x, codes, scale, None), kernels.product(x, codes, scale, residual)
+
+    exact = x.double() @ (codes * scale.double()[:, None]).T
+    torch.testing.assert_close(plain, exact.to(dtype), rtol=NEAR[dtype]["rtol"], atol=1e-3)
+    torch.testing.assert_close(added, (exact + residual).to(dtype), rtol=NEAR[dtype]["rtol"], atol=1e-3)
+
+
+def test_a_row_of_a_product_is_the_same_to_the_last_bit_alone_and_among_others(dtype):
+    x, codes = torch.randn(11, 64).to(dtype), torch.randint(-127, 128, (500, 64), dtype=torch.int8)
+    scale = torch.rand(500).to(dtype)
+
+    alone = [kernels.product(row[None], codes, scale, None) for row in x]
+
+    assert torch.equal(kernels.product(x, codes, scale, None), torch.cat(alone))
+
+
 def test_every_part_is_done_once_however_many_threads_come():
     seen = np.zeros(5, np.int64)
 

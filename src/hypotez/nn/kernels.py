@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypotez.nn import loops
-from hypotez.nn.lanes import LANES as LANES  # of which a head's size is a multiple
+from hypotez.nn.lanes import LANES as LANES  # of which rows of products are multiples
 from hypotez.nn.native import team
 
 _SMALL = 1 << 14  # multiplications that one thread does before another one would have begun
 
-Array = NDArray[np.generic]
+_LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0)}  # numpy has no bfloat16: its bits
+
+Array = NDArray[np.int32]
 
 
 def usable(x: Tensor) -> bool:
@@ -32,25 +34,29 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tens
     x = x.contiguous()
     out = torch.empty_like(x)
     size = x.shape[-1]
-    rows = _array(x).reshape(-1, size)
-    loops.norm(_team(), _threads(x.numel()), rows, _array(weight), eps, offset, _array(out).reshape(-1, size))
+    places = x.data_ptr(), weight.data_ptr(), eps, offset, out.data_ptr()
+    loops.norm(_team(), _threads(x.numel()), _LIKE[x.dtype], *places, x.numel() // size, size)
     return out
 
 
 def swiglu(gate_up: Tensor) -> Tensor:
     """(T, 2 N) with the gate in front -> silu(gate) * up (T, N)."""
-    out = gate_up.new_empty(len(gate_up), gate_up.shape[1] // 2)
-    loops.swiglu(_team(), _threads(8 * out.numel()), _array(gate_up.contiguous()), _array(out))
+    gate_up = gate_up.contiguous()
+    count, size = len(gate_up), gate_up.shape[1] // 2
+    out = gate_up.new_empty(count, size)
+    places = gate_up.data_ptr(), out.data_ptr()
+    loops.swiglu(_team(), _threads(8 * count * size), _LIKE[out.dtype], *places, count, size)
     return out
 
 
 def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """qkv (T, H + 2 KV, Dh) -> q (T, H, Dh), k and v (T, KV, Dh), as ``fused.split_rotated`` does."""
+    qkv = qkv.contiguous()
     count, both, size = qkv.shape
     kv = (both - heads) // 2
     q, k, v = (qkv.new_empty(count, n, size) for n in (heads, kv, kv))
-    arrays = [_array(t) for t in (qkv.contiguous(), cos, sin, q, k, v)]
-    loops.split(_team(), _threads(qkv.numel()), *arrays)
+    places = (t.data_ptr() for t in (qkv, cos, sin, q, k, v))
+    loops.split(_team(), _threads(qkv.numel()), _LIKE[q.dtype], *places, count, heads, kv, size, cos.shape[-1])
     return q, k, v
 
 
@@ -71,19 +77,29 @@ def attend(
     (S, width), and for each row which of the sequences it belongs to and its position (T,). ``work`` is the number of
     keys that all rows see together. Dh is a multiple of ``LANES``.
     """
-    out = torch.empty_like(q, memory_format=torch.contiguous_format)
-    arrays = [_array(t.contiguous()) for t in (q, k, v)]
-    kept = _array(keys), _array(values)
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    out = torch.empty_like(q)
+    tensors = (t.data_ptr() for t in (q, k, v, keys, values))
     threads = _threads(work * q.shape[1] * q.shape[2])
-    loops.attend(_team(), threads, *arrays, *kept, *places, window or 0, softcap or 0.0, _array(out))
+    how = window or 0, softcap or 0.0
+    loops.attend(
+        _team(), threads, _LIKE[q.dtype], *tensors, *places, *how, out.data_ptr(), q.shape[1], tuple(keys.shape)
+    )
     return out
 
 
-def _array(tensor: Tensor) -> Array:
-    """The same memory as numpy sees it."""
-    if tensor.dtype is torch.bfloat16:
-        tensor = tensor.view(torch.uint16)
-    return tensor.detach().numpy()
+def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) -> Tensor:
+    """x (T, inputs) times the weight ``codes * scale[:, None]``, plus residual (T, outputs), rounded once.
+
+    codes are int8 (outputs, inputs), inputs a multiple of ``LANES``; scale (outputs,).
+    """
+    x = x.contiguous()
+    outputs, inputs = codes.shape
+    out = x.new_empty(len(x), outputs)
+    added = residual.contiguous().data_ptr() if residual is not None else 0
+    places = *(t.data_ptr() for t in (x, codes, scale)), added, out.data_ptr()
+    loops.product(_team(), _threads(codes.numel()), _LIKE[x.dtype], *places, len(x), outputs, inputs)
+    return out
 
 
 @cache

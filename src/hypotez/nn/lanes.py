@@ -1,10 +1,11 @@
-"""Products sixteen numbers at a time, for kernels that numba compiles: the two inner loops of attention.
+"""Products sixteen numbers at a time, for loops that numba compiles: attention's, and those of rounded weights.
 
 numba cannot be told how to use vector registers, so these write LLVM's code themselves; LLVM makes of sixteen lanes
 what the processor has (one AVX-512 register, two of AVX2, four of NEON). The order of every sum depends on nothing but
-the sizes. Elements are float32, or bfloat16 as uint16; sums are float32.
+the sizes. Elements are float32, bfloat16 as uint16, or codes of eight bits; sums are float32.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 LANES = 16
+_KEYS = 4  # multiplied at once by a query: sums that do not wait for each other
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _BITS = ir.VectorType(ir.IntType(32), LANES)
@@ -46,20 +48,31 @@ def dots(rows: int) -> Callable[..., None]:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             at, then, count, d, column, stride = (values[i] for i in (2, 3, 4, 5, 7, 8))
             q_start, keys_start, scores_start = (_start(context, builder, signature, values, i) for i in (0, 1, 6))
-            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)]
-            with _each(builder, count) as p:
-                row, next_row = (builder.add(start, builder.mul(p, d)) for start in (at, then))
-                for total in sums:
+            sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)] for _ in range(_KEYS)]
+
+            def several(p: Any, many: int) -> None:
+                """The products of keys p to p + many: each number of q is loaded once for all of them."""
+                columns = [builder.add(p, ir.Constant(p.type, k)) for k in range(many)]
+                places = [builder.mul(column, d) for column in columns]
+                for total in itertools.chain(*sums[:many]):
                     builder.store(_ZEROS, total)
                 with _each(builder, d, LANES) as i:
-                    _fetch(builder, keys_start, builder.add(next_row, i))
-                    key = _load(builder, keys_start, builder.add(row, i), keys)
-                    for j, total in enumerate(sums):
-                        query = _load(builder, q_start, builder.add(_times(builder, d, j), i), q)
-                        builder.store(_multiplied(builder, query, key, builder.load(total)), total)
-                for j, total in enumerate(sums):
-                    place = builder.add(builder.add(_times(builder, stride, j), column), p)
-                    builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
+                    for place, totals in zip(places, sums, strict=False):
+                        _fetch(builder, keys_start, builder.add(builder.add(then, place), i))
+                        key = _load(builder, keys_start, builder.add(builder.add(at, place), i), keys)
+                        for j, total in enumerate(totals):
+                            query = _load(builder, q_start, builder.add(_times(builder, d, j), i), q)
+                            builder.store(_multiplied(builder, query, key, builder.load(total)), total)
+                for at_column, totals in zip(columns, sums, strict=False):
+                    for j, total in enumerate(totals):
+                        place = builder.add(builder.add(_times(builder, stride, j), column), at_column)
+                        builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
+
+            rest = builder.srem(count, ir.Constant(count.type, _KEYS))
+            with _each(builder, builder.sub(count, rest), _KEYS) as p:
+                several(p, _KEYS)
+            with _each(builder, rest) as p:
+                several(builder.add(builder.sub(count, rest), p), 1)
             return context.get_dummy_value()
 
         return types.void(q, keys, size, size, size, size, scores, size, size), generate
@@ -137,6 +150,10 @@ def _load(builder: Any, start: Any, index: Any, array: Any) -> Any:
         halves = ir.VectorType(ir.IntType(16), LANES)
         bits = builder.zext(builder.load(builder.bitcast(place, halves.as_pointer()), align=2), _BITS)
         return builder.bitcast(builder.shl(bits, ir.Constant(_BITS, [16] * LANES)), _VECTOR)
+    if array.dtype == types.int8:
+        bytes_ = ir.VectorType(ir.IntType(8), LANES)
+        codes = builder.load(builder.bitcast(place, bytes_.as_pointer()), align=1)
+        return builder.sitofp(builder.sext(codes, _BITS), _VECTOR)
     return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
 
 

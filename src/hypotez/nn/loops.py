@@ -1,18 +1,20 @@
 """The loops behind ``kernels``, as numba compiles them. Knows arrays, no tensors.
 
-Everything that is compiled into another function lies in this file: numba's cache on disk looks only at the file of
-the function that is called. What is split among threads does the share ``part`` of ``parts``.
+What is split among threads does the share ``part`` of ``parts``. Long innermost loops are over arrays of one dimension:
+only there LLVM always sees that no index is negative, and uses vector registers. Everything that is compiled into
+another function lies in this file: numba's cache on disk looks only at the file of the function that is called.
 """
 
 import math
 
 import numpy as np
-from numba import float32, int32, types, uint32
+from numba import carray, float32, int8, int32, types, uint32
 from numba.extending import overload
 
 from hypotez.nn.lanes import dots, weigh
-from hypotez.nn.native import as_bits, as_float, compiled, spread
+from hypotez.nn.native import as_bits, as_float, compiled, pointer, spread
 
+_RUN = 32  # outputs of a product at once
 _AHEAD = 2  # blocks of the cache that are on their way from memory while one is worked on
 
 _dots1, _dots2, _dots3, _dots4 = (dots(rows) for rows in (1, 2, 3, 4))
@@ -53,7 +55,14 @@ def _bfloat16(number):
 
 
 @compiled()
-def norm(team, threads, x, weight, eps, offset, out):
+def _array(address, like, shape):
+    return carray(pointer(address, like), shape)
+
+
+@compiled()
+def norm(team, threads, like, x, weight, eps, offset, out, count, size):
+    x, out = _array(x, like, (count, size)), _array(out, like, (count, size))
+    weight = _array(weight, like, (size,))
     if threads == 1:
         _norm_part(x, weight, eps, offset, out, 0, 1)
     else:
@@ -62,18 +71,24 @@ def norm(team, threads, x, weight, eps, offset, out):
 
 @compiled()
 def _norm_part(x, weight, eps, offset, out, part, parts):
-    count, size = x.shape
+    count = len(x)
     for row in range(count * part // parts, count * (part + 1) // parts):
-        total = float32(0)
-        for i in range(size):
-            total += wide(x[row, i]) * wide(x[row, i])
-        scale = float32(1) / math.sqrt(total / float32(size) + float32(eps))
-        for i in range(size):
-            out[row, i] = narrow(wide(x[row, i]) * scale * (float32(offset) + wide(weight[i])), out)
+        _normed(x[row], weight, float32(eps), float32(offset), out[row])
 
 
 @compiled()
-def swiglu(team, threads, gate_up, out):
+def _normed(x, weight, eps, offset, out):
+    total = float32(0)
+    for i in range(len(x)):
+        total += wide(x[i]) * wide(x[i])
+    scale = float32(1) / math.sqrt(total / float32(len(x)) + eps)
+    for i in range(len(x)):
+        out[i] = narrow(wide(x[i]) * scale * (offset + wide(weight[i])), out)
+
+
+@compiled()
+def swiglu(team, threads, like, gate_up, out, count, size):
+    gate_up, out = _array(gate_up, like, (count, 2 * size)), _array(out, like, (count, size))
     if threads == 1:
         _swiglu_part(gate_up, out, 0, 1)
     else:
@@ -83,16 +98,25 @@ def swiglu(team, threads, gate_up, out):
 @compiled()
 def _swiglu_part(gate_up, out, part, parts):
     count, size = out.shape
+    first, stop = size * part // parts, size * (part + 1) // parts
     for row in range(count):
-        for i in range(size * part // parts, size * (part + 1) // parts):
-            gate = wide(gate_up[row, i])
-            # rounded between the two, as torch's silu is
-            silu = wide(narrow(gate / (float32(1) + _exp(-gate)), out))
-            out[row, i] = narrow(silu * wide(gate_up[row, size + i]), out)
+        _gated(gate_up[row, first:stop], gate_up[row, size + first : size + stop], out[row, first:stop])
 
 
 @compiled()
-def split(team, threads, qkv, cos, sin, q, k, v):
+def _gated(gate, up, out):
+    for i in range(len(out)):
+        x = wide(gate[i])
+        silu = wide(narrow(x / (float32(1) + _exp(-x)), out))  # rounded between the two, as torch's silu is
+        out[i] = narrow(silu * wide(up[i]), out)
+
+
+@compiled()
+def split(team, threads, like, qkv, cos, sin, q, k, v, count, heads, kv, d, turned):
+    qkv = _array(qkv, like, (count, heads + 2 * kv, d))
+    cos, sin = _array(cos, like, (count, 1, turned)), _array(sin, like, (count, 1, turned))
+    q = _array(q, like, (count, heads, d))
+    k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
     if threads == 1:
         _split_part(qkv, cos, sin, q, k, v, 0, 1)
     else:
@@ -101,12 +125,12 @@ def split(team, threads, qkv, cos, sin, q, k, v):
 
 @compiled()
 def _split_part(qkv, cos, sin, q, k, v, part, parts):
-    count, heads, kv, d = len(qkv), q.shape[1], k.shape[1], qkv.shape[2]
-    for row in range(count * part // parts, count * (part + 1) // parts):
+    heads, kv = q.shape[1], k.shape[1]
+    for row in range(len(qkv) * part // parts, len(qkv) * (part + 1) // parts):
         _turn(qkv, row, 0, cos, sin, q)
         _turn(qkv, row, heads, cos, sin, k)
         for head in range(kv):
-            for i in range(d):
+            for i in range(qkv.shape[2]):
                 v[row, head, i] = qkv[row, heads + kv + head, i]
 
 
@@ -114,8 +138,7 @@ def _split_part(qkv, cos, sin, q, k, v, part, parts):
 def _turn(x, row, first, cos, sin, out):
     """All heads of ``out`` in one row, from the heads of x that begin at ``first``."""
     heads, d = out.shape[1:]
-    size = cos.shape[2]
-    half = size // 2
+    half = cos.shape[2] // 2
     for head in range(heads):
         for i in range(half):
             low, high = wide(x[row, first + head, i]), wide(x[row, first + head, half + i])
@@ -123,12 +146,22 @@ def _turn(x, row, first, cos, sin, out):
             out[row, head, i] = narrow(turned, out)
             turned = high * wide(cos[row, 0, half + i]) + low * wide(sin[row, 0, half + i])
             out[row, head, half + i] = narrow(turned, out)
-        for i in range(size, d):
+        for i in range(2 * half, d):
             out[row, head, i] = x[row, first + head, i]
 
 
 @compiled()
-def attend(team, threads, q, k, v, keys, values, blocks, owners, positions, window, softcap, out):
+def _copy(x, out):
+    for i in range(len(out)):
+        out[i] = x[i]
+
+
+@compiled()
+def attend(team, threads, like, q, k, v, keys, values, blocks, owners, positions, window, softcap, out, heads, shape):
+    count, kv, d = len(positions), shape[1], shape[3]
+    q, out = _array(q, like, (count, heads, d)), _array(out, like, (count, heads, d))
+    k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
+    keys, values = _array(keys, like, shape), _array(values, like, shape)
     if threads == 1:
         _keep_part(k, v, keys, values, blocks, owners, positions, 0, 1)
         _attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, 0, 1)
@@ -144,9 +177,8 @@ def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
         position = positions[row]
         block, place = blocks[owners[row], position // size], position % size
         for head in range(k.shape[1]):
-            for i in range(k.shape[2]):
-                keys[block, head, place, i] = k[row, head, i]
-                values[block, head, place, i] = v[row, head, i]
+            _copy(k[row, head], keys[block, head, place])
+            _copy(v[row, head], values[block, head, place])
 
 
 @compiled()
@@ -168,22 +200,14 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
         for start in range(0, group, 4):  # query heads that share these keys
             n = min(4, group - start)
             for j in range(n):
-                for i in range(d):
-                    queries[j, i] = wide(q[row, head * group + start + j, i]) * scale
-                    sums[j, i] = 0
+                _widen(q[row, head * group + start + j], scale, queries[j])
+                sums[j, :] = float32(0)
             p = first
             while p < length:
                 run = min(size - p % size, length - p)
                 at = ((blocks[owner, p // size] * kv + head) * size + p % size) * d
                 then = (blocks[owner, min(p // size + _AHEAD, (length - 1) // size)] * kv + head) * size * d
-                if n == 1:
-                    _dots1(queries, keys, at, then, run, d, scores, p, room)
-                elif n == 2:
-                    _dots2(queries, keys, at, then, run, d, scores, p, room)
-                elif n == 3:
-                    _dots3(queries, keys, at, then, run, d, scores, p, room)
-                else:
-                    _dots4(queries, keys, at, then, run, d, scores, p, room)
+                _dot(n, queries, keys, at, then, run, d, scores, p, room)
                 p += run
             for j in range(n):
                 _softmax(scores[j, first:length], float32(softcap))
@@ -202,8 +226,19 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
                     _weigh4(scores, p, room, run, values, at, then, d, sums)
                 p += run
             for j in range(n):
-                for i in range(d):
-                    out[row, head * group + start + j, i] = narrow(sums[j, i], out)
+                _narrowed(sums[j], out[row, head * group + start + j])
+
+
+@compiled()
+def _widen(x, scale, out):
+    for i in range(len(out)):
+        out[i] = wide(x[i]) * scale
+
+
+@compiled()
+def _narrowed(x, out):
+    for i in range(len(out)):
+        out[i] = narrow(x[i], out)
 
 
 @compiled()
@@ -238,3 +273,60 @@ def _exp(x):
     series = series * rest + float32(1.6666665459e-1)
     series = series * rest + float32(5.0000001201e-1)
     return (series * rest * rest + rest + float32(1)) * as_float(uint32(int32(twos) + int32(127)) << uint32(23))
+
+
+@compiled()
+def product(team, threads, like, x, codes, scale, added, out, count, outputs, d):
+    added = _array(added, like, (count if added else 0, outputs))
+    x, out = _array(x, like, (count, d)), _array(out, like, (count, outputs))
+    codes, scale = _array(codes, int8(0), (outputs, d)), _array(scale, like, (outputs,))
+    if threads == 1:
+        _product_part(x, codes, scale, added, out, 0, 1)
+    else:
+        spread(team, threads, _product_part, (x, codes, scale, added, out))
+
+
+@compiled()
+def _product_part(x, codes, scale, added, out, part, parts):
+    count, d = x.shape
+    outputs = len(codes)
+    first, stop = outputs * part // parts, outputs * (part + 1) // parts
+    wide_x = np.empty((count, d), np.float32)
+    for row in range(count):
+        _widen(x[row], float32(1), wide_x[row])
+    sums = np.empty((4, _RUN), np.float32)
+    for start in range(first, stop, _RUN):
+        run = min(_RUN, stop - start)
+        for row in range(0, count, 4):  # the codes of a run stay in the nearest cache
+            n = min(4, count - row)
+            rows = wide_x[row : row + n]
+            _dot(n, rows, codes, start * d, (start + run) * d, run, d, sums, 0, _RUN)
+            for j in range(n):
+                _scale(sums[j, :run], scale[start : start + run])
+                if len(added):
+                    _add(sums[j, :run], added[row + j, start : start + run])
+                _narrowed(sums[j, :run], out[row + j, start : start + run])
+
+
+@compiled()
+def _scale(sums, scale):
+    for i in range(len(sums)):
+        sums[i] *= wide(scale[i])
+
+
+@compiled()
+def _add(sums, added):
+    for i in range(len(sums)):
+        sums[i] += wide(added[i])
+
+
+@compiled()
+def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
+    if n == 1:
+        _dots1(queries, keys, at, then, run, d, scores, column, stride)
+    elif n == 2:
+        _dots2(queries, keys, at, then, run, d, scores, column, stride)
+    elif n == 3:
+        _dots3(queries, keys, at, then, run, d, scores, column, stride)
+    else:
+        _dots4(queries, keys, at, then, run, d, scores, column, stride)

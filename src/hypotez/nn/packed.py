@@ -2,7 +2,7 @@
 
 A matmul with a weight in oneDNN's order takes half the time for one row and less for a few, with the same result to
 the last bit. Rounded weights are for one stream and for little memory: a step of one row is the time of reading the
-weights. From about eight rows on they are slower than bfloat16 (docs/performance.md). What is packed can no longer be
+weights. Beyond about eight rows they are slower than bfloat16 (docs/performance.md). What is packed can no longer be
 trained, merged or saved. Knows no engine.
 """
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hypotez.errors import SettingsError
 from hypotez.nn.decoder import Decoder
+from hypotez.nn.fused import compiled
 from hypotez.nn.lora import linears
 
 GROUP = 32  # weights of one row that share a scale and a middle, in four bits
@@ -58,6 +59,8 @@ class Int8:
         self._codes = (weight.float() / self._scale.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
 
     def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+        if (kernels := compiled(x)) is not None and x.shape[1] % kernels.LANES == 0:
+            return _plus(kernels.product(x, self._codes, self._scale, residual), bias, None)
         return _plus(torch._weight_int8pack_mm(x, self._codes, self._scale), bias, residual)
 
 
