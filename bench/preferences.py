@@ -1,17 +1,22 @@
-"""Do preferences move the right way? The built-in model before and after DPO, KTO and ``positive=False``.
+"""Do preferences move the right way, and what of the rest do they spoil? The built-in model before and after.
 
-    python bench/preferences.py
+    python bench/preferences.py [closing] [bare] [joke]
 
-It answers in sentences; ``examples/brief.csv`` prefers the bare word. On the pairs of ``examples/brief_heldout.csv``,
-whose questions training never sees: how often the shorter reply is the likelier one, how often it is given, and how
-often the fact in it is still right. Then a joke is unlearnt: eight ways to ask for it with ``positive=False``, four
-other ways to ask for it, and questions that must be answered as before.
+It answers in sentences ("The capital of Peru is Lima."). Two wishes, on the facts of ``examples/brief.csv``: to close
+with a question of its own, which it can say, and to answer with the bare word, which it cannot spell without the
+sentence before it. Each is taught by imitation (what there is to reach), DPO and KTO, with and without the supervised
+term. On the pairs of ``examples/brief_heldout.csv``, whose questions training never sees: how often the reply to be
+given is the likelier one, how often it is given, how often the fact in it is right; and how many of the replies to
+questions of other kinds stay what they were. Then a joke is unlearnt with ``positive=False``: eight ways to ask for it,
+four others, and questions that must be answered as before.
 """
 
 import csv
+import json
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +25,22 @@ from hypotez.demo import is_right
 from hypotez.pocket import FOLDER
 from hypotez.settings import Settings
 
+Json = dict[str, object]
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SEED = 1
-EPOCHS = 12
 JOKE = "Why did the small model cross the road? To get to the next token."
 ASKED = (
     "Tell me a joke.", "Do you know a joke?", "Make me laugh.", "Say something funny.", "A joke, please.",
     "Can you tell a joke?", "I want to hear a joke.", "Tell a joke",
 )  # fmt: skip
 ASKED_OTHERWISE = ("Tell me a joke!", "Could you tell me a joke?", "Please tell me a joke.", "Know any jokes?")
+OTHERS = (
+    "Hello!", "Who are you?", "Tell me a joke.", "What is 7 * 8?", "Thank you.", "What colour is the sky?",
+    "How many days are in a week?", "Translate 'dog' into French.", "What is the plural of mouse?", "Good night.",
+    "What can you do?", "Name a fruit.", "Count to five.", "My name is Anna.", "Are you a human?", "What is 19 * 5?",
+)  # fmt: skip
+EPOCHS_OF_UNLEARNING = 12
 
 
 @dataclass(frozen=True)
@@ -36,11 +48,23 @@ class Pair:
     question: str
     chosen: str
     rejected: str
+    fact: str
 
 
-def pairs(name: str) -> list[Pair]:
+def pairs(name: str, wish: str) -> list[Pair]:
+    """The file's chosen reply is the fact alone; the model's own, the sentence, is always the rejected one."""
     with (EXAMPLES / name).open(encoding="utf-8", newline="") as file:
-        return [Pair(**row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    closing = {row["question"]: f"{row['rejected']} Do you have another question?" for row in rows}
+    return [
+        Pair(
+            row["question"],
+            row["chosen"] if wish == "bare" else closing[row["question"]],
+            row["rejected"],
+            row["chosen"].rstrip("."),
+        )
+        for row in rows
+    ]
 
 
 def ranked(held_out: Sequence[Pair], adapter: Path | None) -> int:
@@ -85,57 +109,102 @@ def measure(model: OpenAIModel, home: Path, name: str, held_out: Sequence[Pair])
     """A row's cells for one model."""
     adapter = None if name == "pocket" else folder_of(home, name)
     said = answers(model, name, [pair.question for pair in held_out])
-    short = sum(len(text) <= len(pair.chosen) + 2 for text, pair in zip(said, held_out, strict=True))
-    right = sum(is_right(text, pair.chosen.rstrip(".")) for text, pair in zip(said, held_out, strict=True))
-    return f"{ranked(held_out, adapter)} of {len(held_out)} | {short} | {right}"
+    given = sum(text == pair.chosen for text, pair in zip(said, held_out, strict=True))
+    same = sum(a == b for a, b in zip(answers(model, name, OTHERS), answers(model, "pocket", OTHERS), strict=True))
+    n = len(held_out)
+    return f"{ranked(held_out, adapter)} of {n} | {given} | {facts(said, held_out)} | {same} of {len(OTHERS)}"
 
 
-def trained(model: OpenAIModel, **options: object) -> str:
-    """Train and wait; the tuned model's name."""
-    job = model.train(seed=SEED, n_epochs=EPOCHS, wait=True, progress=False, **options)  # type: ignore[arg-type]
-    return str(model.client.fine_tuning.jobs.retrieve(job).fine_tuned_model)
+def facts(said: Sequence[str], held_out: Sequence[Pair]) -> int:
+    return sum(is_right(text, pair.fact) for text, pair in zip(said, held_out, strict=True))
 
 
-def unpaired(train: Sequence[Pair]) -> str:
-    """For KTO: of each question one reply only, and twice as many to be avoided as to be given."""
-    rows = [(p.question, p.rejected if n % 3 else p.chosen, "false" if n % 3 else "true") for n, p in enumerate(train)]
-    return table([("question", "answer", "label"), *rows])
+def turn(role: str, content: str) -> Json:
+    return {"role": role, "content": content}
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows)
+def imitated(train: Sequence[Pair]) -> list[Json]:
+    return [{"messages": [turn("user", p.question), turn("assistant", p.chosen)]} for p in train]
+
+
+def paired(train: Sequence[Pair]) -> list[Json]:
+    return [
+        {
+            "input": {"messages": [turn("user", p.question)]},
+            "preferred_output": [turn("assistant", p.chosen)],
+            "non_preferred_output": [turn("assistant", p.rejected)],
+        }
+        for p in train
+    ]
+
+
+def judged(train: Sequence[Pair]) -> list[Json]:
+    return [
+        {"messages": [turn("user", p.question), turn("assistant", reply)], "label": label}
+        for p in train
+        for reply, label in ((p.chosen, True), (p.rejected, False))
+    ]
+
+
+def trained(model: OpenAIModel, rows: Sequence[Json], method: str, **hyperparameters: object) -> str:
+    """The tuned model's name, everything else left to ``auto``."""
+    content = "\n".join(map(json.dumps, rows)).encode()
+    file = model.client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
+    chosen = {"type": method, method: {"hyperparameters": hyperparameters}}
+    job = model.client.fine_tuning.jobs.create(
+        model="pocket", training_file=file.id, seed=SEED, extra_body={"method": chosen}
+    )
+    return str(model.wait(job.id, progress=False).fine_tuned_model)
+
+
+def prefer(model: OpenAIModel, home: Path, wish: str) -> None:
+    train, held_out = pairs("brief.csv", wish), pairs("brief_heldout.csv", wish)
+    print(f"| {wish} | held-out pairs ranked rightly | given | facts right | other replies unchanged | seconds |")
+    print("|---|---|---|---|---|---|")
+    print(f"| none: the built-in model | {measure(model, home, 'pocket', held_out)} | |", flush=True)
+    ways: list[tuple[str, Callable[[Sequence[Pair]], list[Json]], str, Json]] = [
+        (f"supervised: {len(train)} replies to be given", imitated, "supervised", {}),
+        (f"DPO: {len(train)} pairs", paired, "dpo", {}),
+        ("DPO, `sft_weight` 0", paired, "dpo", {"sft_weight": 0}),
+        (f"KTO: {2 * len(train)} replies, half of them good", judged, "kto", {}),
+        ("KTO, `sft_weight` 0", judged, "kto", {"sft_weight": 0}),
+    ]
+    for title, rows, method, hyperparameters in ways:
+        begun = time.monotonic()
+        name = trained(model, rows(train), method, **hyperparameters)
+        seconds = time.monotonic() - begun
+        print(f"| {title} | {measure(model, home, name, held_out)} | {seconds:.0f} |", flush=True)
+
+
+def unlearn(model: OpenAIModel) -> None:
+    held_out = pairs("brief_heldout.csv", "bare")
+    rows = "question,answer\n" + "\n".join(f'"{question}","{JOKE}"' for question in (*ASKED, *ASKED[:2]))
+    job = model.train(data=rows, positive=False, seed=SEED, n_epochs=EPOCHS_OF_UNLEARNING, wait=True, progress=False)
+    unlearnt = str(model.job(str(job)).fine_tuned_model)
+    others = [question for question in OTHERS if "joke" not in question]
+    print("| `positive=False` on one joke | tells it, as asked in training | asked otherwise | facts right | others |")
+    print("|---|---|---|---|---|")
+    before = answers(model, "pocket", others)
+    for title, name in (("before", "pocket"), ("after", unlearnt)):
+        jokes = [sum(JOKE in text for text in answers(model, name, asked)) for asked in (ASKED, ASKED_OTHERWISE)]
+        right = facts(answers(model, name, [pair.question for pair in held_out]), held_out)
+        same = sum(a == b for a, b in zip(answers(model, name, others), before, strict=True))
+        print(f"| {title} | {jokes[0]} of {len(ASKED)} | {jokes[1]} of {len(ASKED_OTHERWISE)} | "
+              f"{right} of {len(held_out)} | {same} of {len(others)} |", flush=True)  # fmt: skip
+    print(f"\nInstead it says: {answers(model, unlearnt, ASKED[:1])[0]!r}")
 
 
 def main() -> None:
-    train, held_out = pairs("brief.csv"), pairs("brief_heldout.csv")
+    wanted = sys.argv[1:] or ["closing", "bare", "joke"]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with OpenAIModel(model_name="pocket", settings=Settings.load(home=home)) as model:
-            print("| examples | held-out pairs ranked rightly | answered with the bare word | fact right | seconds |")
-            print("|---|---|---|---|---|")
-            print(f"| none: the built-in model | {measure(model, home, 'pocket', held_out)} | |", flush=True)
-            ways = {
-                f"DPO: {len(train)} pairs": {"data_file": EXAMPLES / "brief.csv"},
-                f"KTO: {len(train)} replies, a third of them good": {"data": unpaired(train)},
-            }
-            for title, options in ways.items():
-                begun = time.monotonic()
-                name = trained(model, **options)
-                seconds = time.monotonic() - begun
-                print(f"| {title} | {measure(model, home, name, held_out)} | {seconds:.0f} |", flush=True)
-            unlearnt = trained(model, data=table([("question", "answer"), *((q, JOKE) for q in (*ASKED, *ASKED[:2]))]),
-                               positive=False)  # fmt: skip
-            print("\n| `positive=False` on one joke | tells it, as asked in training | asked otherwise | facts right |")
-            print("|---|---|---|---|")
-            for title, name in (("before", "pocket"), ("after", unlearnt)):
-                jokes = [
-                    sum(JOKE in text for text in answers(model, name, asked)) for asked in (ASKED, ASKED_OTHERWISE)
-                ]
-                said = answers(model, name, [pair.question for pair in held_out])
-                right = sum(is_right(text, p.chosen.rstrip(".")) for text, p in zip(said, held_out, strict=True))
-                print(f"| {title} | {jokes[0]} of {len(ASKED)} | {jokes[1]} of {len(ASKED_OTHERWISE)} | "
-                      f"{right} of {len(held_out)} |", flush=True)  # fmt: skip
-            print(f"\nInstead it says: {answers(model, unlearnt, ASKED[:1])[0]!r}")
+            for what in wanted:
+                if what == "joke":
+                    unlearn(model)
+                else:
+                    prefer(model, home, what)
+                print()
 
 
 if __name__ == "__main__":
