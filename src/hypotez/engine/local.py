@@ -27,11 +27,13 @@ from hypotez.engine.traces import trace
 from hypotez.errors import ModelNotFound
 from hypotez.nn.embedding import share_embedding
 from hypotez.nn.load import find, load
-from hypotez.nn.packed import Weights, pack
 from hypotez.nn.memory import keep_few
+from hypotez.nn.packed import Weights, pack
 from hypotez.text import Chat
 
 log = logging.getLogger(__name__)
+
+_FEW, _FEW_CHARACTERS = 16, 1000  # messages, and their text, that are encoded in some 100 microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,9 @@ class LocalBackend:
     async def chat(self, body: Json) -> AsyncIterator[Json]:
         source, inside = self._source(body["model"]), spans.here()
         base = await self._base(source)
+        reading = body, base, source, asyncio.get_running_loop()
         # Off the event loop: a grammar may take long to compile, a long prompt long to encode.
-        job = await asyncio.to_thread(_job, body, base, source, asyncio.get_running_loop())
+        job = _job(*reading) if _short(body) else await asyncio.to_thread(_job, *reading)
         base.runner.submit(job)
         try:
             started = False
@@ -189,6 +192,16 @@ def _shown(base: str) -> str:
 
 def _context(base: Base, card: Card) -> int:
     return min(base.context, card.context_window or base.context)
+
+
+def _short(body: Json) -> bool:
+    """Whether the request is read in less time than another thread needs to wake up."""
+    messages = body.get("messages")
+    if any(body.get(name) for name in ("tools", "functions", "response_format")) or not isinstance(messages, list):
+        return False
+    texts = [message.get("content") if isinstance(message, dict) else None for message in messages[:_FEW]]
+    words = [text for text in texts if isinstance(text, str)]
+    return len(words) == len(messages) and sum(map(len, words)) <= _FEW_CHARACTERS
 
 
 def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop) -> Job:
