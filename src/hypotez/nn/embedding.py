@@ -1,8 +1,8 @@
 """One copy of a tied embedding for both of its uses: the logits' product in oneDNN's order, and rows looked up in it.
 
 Two copies would be a fifth of all weights in a model of 135M. oneDNN does not say where a row lies; for bfloat16 and
-float32 on AVX-512 it is in columns of 64 rows, four bytes of each in turn. Whether that holds is seen by comparing every
-row with the original, and where it does not both copies stay. A row takes some 10 microseconds (a copy: a quarter).
+float32 on AVX-512 it is in columns of 64 rows, four bytes of each in turn. Whether that holds is seen by comparing all
+rows with the original, and where it does not both copies stay. A row takes some 10 microseconds (a copy: a quarter).
 """
 
 import ctypes
