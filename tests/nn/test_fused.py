@@ -57,6 +57,34 @@ def test_split_rotated(half):
     same(torch.cat(ours, 1), torch.cat(expected, 1), (qkv,))
 
 
+@pytest.mark.parametrize("threads", [1, 2], ids=["one thread", "two threads"])
+@pytest.mark.parametrize("kind", ["norm", "gated unit", "rotation", "half rotation"])
+def test_bfloat16_comes_as_near_to_float32_as_its_eight_bits_allow(kind, threads, request):
+    request.addfinalizer(lambda before=torch.get_num_threads(): torch.set_num_threads(before))
+    torch.set_num_threads(threads)
+    angles = torch.randn(130, 1, 16 if kind == "rotation" else 8)
+    weight, cos, sin = torch.randn(64).bfloat16(), *(f(angles).bfloat16() for f in (torch.cos, torch.sin))
+    of = {
+        "norm": lambda x: rms_norm(x, weight.to(x.dtype), 1e-5),
+        "gated unit": lambda x: swiglu(x.flatten(1)),
+        "rotation": lambda x: torch.cat(split_rotated(x.view(130, 16, 32), 8, *both(x)), 1),
+    }
+
+    def both(x):
+        return torch.cat([cos, cos], -1).to(x.dtype), torch.cat([-sin, sin], -1).to(x.dtype)
+
+    x, up = torch.randn(130, 8, 64).bfloat16(), torch.randn(130, 8, 64).flatten().bfloat16()
+    found = []
+    for given in (x.requires_grad_(), x.detach().float().requires_grad_()):
+        out = of[kind.removeprefix("half ")](given)
+        (gradient,) = torch.autograd.grad(out, given, up[: out.numel()].view_as(out).to(out.dtype))
+        found.append((out, gradient))
+
+    for ours, exact in zip(*found, strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert ((ours.float() - exact).norm() / exact.norm()).item() < 0.004
+
+
 @pytest.mark.parametrize("window", [None, 3, 300])
 @pytest.mark.parametrize("lengths", [[5, 1, 9], [300, 2], [600]], ids=["short", "kept and not", "three blocks"])
 def test_attention(lengths, window):

@@ -1,8 +1,8 @@
 """Small operations with their way back written by hand.
 
 Autograd's own would keep more, and pay for every slice with a zeroed copy of the whole; these write each gradient once,
-into its place. Same numbers (the tests compare with autograd). Without gradients, on a processor, compiled loops take
-over (``kernels``), where numba is installed. Knows no model.
+into its place. Same numbers (the tests compare with autograd). On a processor compiled loops take over, where numba is
+installed: ``kernels`` without gradients, and in bfloat16 ``kernels_back`` for the ways back. Knows no model.
 """
 
 from functools import cache
@@ -30,6 +30,20 @@ def compiled(x: Tensor) -> ModuleType | None:
     if torch.is_grad_enabled() or (kernels := _installed()) is None or not kernels.usable(x):
         return None
     return kernels
+
+
+@cache
+def _ways_back() -> ModuleType | None:
+    try:
+        from hypotez.nn import kernels_back
+    except ImportError:
+        return None
+    return kernels_back
+
+
+def _trained(x: Tensor) -> ModuleType | None:
+    """The compiled ways back. For bfloat16: it is for models so large that loading the loops, half a second, pays."""
+    return _ways_back() if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -89,12 +103,19 @@ def _normed(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        alike = weight.dtype is x.dtype and not weight.requires_grad
+        ctx.eps, ctx.kernels = eps, _trained(x) if alike else None
+        if ctx.kernels is not None:
+            ctx.save_for_backward(x, weight)
+            return rms_norm(x, weight, eps)
         out, scale = _normed(x, weight, eps)
         ctx.save_for_backward(x, weight, scale)
         return out
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
+        if ctx.kernels is not None:
+            return ctx.kernels.rms_norm(dy, *ctx.saved_tensors, ctx.eps), None, None
         x, weight, scale = ctx.saved_tensors
         normed = x * scale  # float32, like scale
         dweight = (dy * normed).flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
@@ -109,12 +130,16 @@ class _Swiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
+        if _trained(gate_up) is not None:
+            return swiglu(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         return F.silu(gate).mul_(up)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         (gate_up,) = ctx.saved_tensors
+        if (kernels := _trained(gate_up)) is not None:
+            return kernels.swiglu(dy, gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         both = torch.empty_like(gate_up)
         dgate, dup = both.chunk(2, dim=-1)
@@ -126,15 +151,19 @@ class _Swiglu(torch.autograd.Function):
 class _SplitRotated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(cos, sin)
+        if _trained(qkv) is not None:
+            return split_rotated(qkv, heads, cos, sin)
         turned = (qkv.shape[1] + heads) // 2  # q and k
         both = torch.empty_like(qkv[:, :turned])
         turn(qkv[:, :turned], cos, sin, both)
-        ctx.save_for_backward(cos, sin)
         return both[:, :heads], both[:, heads:], qkv[:, turned:].clone()
 
     @staticmethod
     def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> Any:
         cos, sin = ctx.saved_tensors
+        if cos.shape[-1] == dq.shape[-1] and (kernels := _trained(dq)) is not None:
+            return kernels.join_rotated(dq, dk, dv, cos, sin), None, None, None
         heads, kv = dq.shape[1], dk.shape[1]
         dqkv = dq.new_empty(dq.shape[0], heads + 2 * kv, dq.shape[2])
         turn(dq, cos, -sin, dqkv[:, :heads])
