@@ -59,7 +59,7 @@ def hypotez(folder: Path, steps: int, clock: Clock) -> None:
     loop.rate = lambda step: PEAK
     while not loop.finished:
         clock.start()
-        clock.stop(loop.step()["train_loss"])
+        clock.stop(loop.step().train_loss)
 
 
 def prepare(folder: Path, layers: int) -> None:
