@@ -52,6 +52,8 @@ class HypotezError(Exception):
 
 
 class InvalidRequest(HypotezError):
+    """What was asked cannot be done as it was asked. ``param`` names the argument or field at fault."""
+
     status = 400
     type = "invalid_request_error"
 
@@ -79,30 +81,42 @@ class DataError(InvalidRequest):
 
 
 class ImageError(InvalidRequest):
+    """No image, one that is too large, or one that cannot be read; nothing was sent."""
+
     code = "invalid_image_format"
 
 
 class ContextLengthExceeded(InvalidRequest):
+    """Prompt and reply together have more tokens than the model's window."""
+
     code = "context_length_exceeded"
 
 
 class AuthenticationFailed(HypotezError):
+    """No key, or one that opens nothing."""
+
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
 
 
 class PermissionDenied(HypotezError):
+    """The key is known and may not do this."""
+
     status = 403
     type = "invalid_request_error"
 
 
 class NotFound(HypotezError):
+    """No object with this id, or it is another project's."""
+
     status = 404
     type = "invalid_request_error"
 
 
 class ModelNotFound(NotFound):
+    """No model of this name answers here: ``ModelNotFound("gpt-9")``."""
+
     code = "model_not_found"
 
     def __init__(self, model: str, *, hint: str | None = None) -> None:
@@ -112,6 +126,8 @@ class ModelNotFound(NotFound):
 
 
 class Conflict(HypotezError):
+    """Another request changed the same object at the same time; sending it again helps."""
+
     status = 409
     type = "invalid_request_error"
 
@@ -152,7 +168,7 @@ class UpstreamError(HypotezError):
 
 
 class SettingsError(HypotezError):
-    pass
+    """A setting, or the file it stands in, is wrong; the sentence says which and where."""
 
 
 class MissingExtra(HypotezError):
@@ -164,6 +180,8 @@ class MissingExtra(HypotezError):
 
 
 class StorageError(HypotezError):
+    """The disk is full, or the database or a file cannot be used. What was said before stays."""
+
     status = 507
 
 
@@ -176,4 +194,4 @@ class JobFailed(HypotezError):
 
 
 class ServerError(HypotezError):
-    pass
+    """The server inside this process, or its engine, could not start or broke."""

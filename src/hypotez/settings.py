@@ -49,6 +49,8 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Section(BaseModel):
+    """A part of the settings; a name it does not know is an error."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -69,6 +71,8 @@ class Webhook(Section):
 
 
 class ServerSettings(Section):
+    """Where the server listens, and its limits in bytes and seconds."""
+
     host: str = Field("127.0.0.1", description="Address to listen on; off loopback an API key is required.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     api_key: SecretStr | None = Field(None, description="One key that opens everything; also HYPOTEZ_API_KEY.")
@@ -78,6 +82,8 @@ class ServerSettings(Section):
 
 
 class EngineSettings(Section):
+    """The model behind the server, and the room it may take in tokens and sequences."""
+
     model: str = Field("pocket", description="Default local model: a name, a folder or a Hugging Face repository.")
     backend: Literal["embedded", "vllm"] = Field(
         "embedded", description="Who computes the default model: the engine in this process, or vLLM."
@@ -96,12 +102,16 @@ class EngineSettings(Section):
 
 
 class TrainingSettings(Section):
+    """How many jobs train at once, and with how many threads."""
+
     concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at once.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Silence after which a job counts as orphaned.")
     threads: int | None = Field(None, ge=1, description="Threads for a training process; unset: one per core.")
 
 
 class GradingSettings(Section):
+    """What graders may do, and how long in seconds."""
+
     python_seconds: float = Field(120.0, gt=0, description="Time that a Python grader has for one reply.")
     unconfined_python: bool = Field(
         False, description="Run Python graders where they cannot be confined, with all rights of the server."
@@ -109,19 +119,27 @@ class GradingSettings(Section):
 
 
 class TelemetrySettings(Section):
+    """Where spans go."""
+
     endpoint: str | None = Field(None, description="OTLP collector that gets spans, such as http://localhost:4318.")
 
 
 class AssistantIds(Section):
+    """Ids of assistants by role; any role may be named."""
+
     model_config = ConfigDict(extra="allow")
     code_assistant: str | None = Field(None, description="Assistant used when none is named.")
 
 
 class OpenAICredentials(Section):
+    """Ids on OpenAI's wire."""
+
     assistant_id: AssistantIds = Field(default_factory=AssistantIds, description="Assistants by role.")
 
 
 class Credentials(Section):
+    """Ids that belong to the user."""
+
     openai: OpenAICredentials = Field(default_factory=OpenAICredentials, description="What belongs to OpenAI's wire.")
 
 
