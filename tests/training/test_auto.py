@@ -14,7 +14,7 @@ def test_epochs_follow_openais_rule(examples, expected):
 
 
 @pytest.mark.parametrize(
-    ("examples", "expected"), [(1, 1), (60, 1), (100, 2), (500, 10), (1000, 16), (10_000, 20), (100_000, 64)]
+    ("examples", "expected"), [(1, 1), (60, 1), (200, 1), (500, 2), (1000, 5), (3200, 16), (10_000, 20), (100_000, 64)]
 )
 def test_batches_grow_with_the_set(examples, expected):
     assert batch_size(examples, epochs(examples)) == expected

@@ -38,11 +38,11 @@ def epochs(examples: int) -> int:
 
 
 def batch_size(examples: int, rounds: int) -> int:
-    """About 150 steps or more for small sets, by batches from 1 to 16; then 0.2 % of the set, up to 64.
+    """About 600 steps or more for small sets, by batches from 1 to 16; then 0.2 % of the set, up to 64.
 
     Small sets need many small steps more than smooth gradients; large ones have steps to spare.
     """
-    return max(1, min(16, examples * rounds // 150), min(64, examples // 500))
+    return max(1, min(16, examples * rounds // 600), min(64, examples // 500))
 
 
 def peak_rate(hidden_size: int, full: bool) -> float:
