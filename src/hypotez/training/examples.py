@@ -73,6 +73,11 @@ class Examples:
         first = example * self.per_example
         return self._ends[first + self.per_example] - self._ends[first]
 
+    def learnt(self, example: int) -> int:
+        """Learnt tokens of its first sequence: the one to be given, where there are two."""
+        first = example * self.per_example
+        return sum(self._mask[self._ends[first] : self._ends[first + 1]])
+
     def append(self, sequences: Sequence[tuple[list[int], list[bool]]], limit: int) -> bool:
         """Add one example, each sequence cut after ``limit`` tokens; False where nothing is left to learn."""
         self.cut += any(len(ids) > limit for ids, _ in sequences)

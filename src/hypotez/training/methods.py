@@ -126,7 +126,7 @@ def _kto(
 
 def _per_token(examples: Examples, given: Sequence[int], batch: Sequence[int]) -> float:
     """What a token of the replies to be ``given`` weighs, so that their mean counts for the whole batch."""
-    tokens = sum(examples[i][0].learnt for i in given)
+    tokens = sum(examples.learnt(i) for i in given)
     return len(batch) / tokens if tokens else 0.0
 
 
