@@ -40,7 +40,7 @@ OTHERS = (
     "How many days are in a week?", "Translate 'dog' into French.", "What is the plural of mouse?", "Good night.",
     "What can you do?", "Name a fruit.", "Count to five.", "My name is Anna.", "Are you a human?", "What is 19 * 5?",
 )  # fmt: skip
-EPOCHS_OF_UNLEARNING = 12
+EPOCHS_OF_UNLEARNING = (4, 7, 12)
 
 
 @dataclass(frozen=True)
@@ -179,19 +179,22 @@ def prefer(model: OpenAIModel, home: Path, wish: str) -> None:
 def unlearn(model: OpenAIModel) -> None:
     held_out = pairs("brief_heldout.csv", "bare")
     rows = "question,answer\n" + "\n".join(f'"{question}","{JOKE}"' for question in (*ASKED, *ASKED[:2]))
-    job = model.train(data=rows, positive=False, seed=SEED, n_epochs=EPOCHS_OF_UNLEARNING, wait=True, progress=False)
-    unlearnt = str(model.job(str(job)).fine_tuned_model)
     others = [question for question in OTHERS if "joke" not in question]
-    print("| `positive=False` on one joke | tells it, as asked in training | asked otherwise | facts right | others |")
-    print("|---|---|---|---|---|")
     before = answers(model, "pocket", others)
-    for title, name in (("before", "pocket"), ("after", unlearnt)):
+    print(
+        "| `positive=False`, epochs | tells it, as asked in training | asked otherwise | facts right | others | says |"
+    )
+    print("|---|---|---|---|---|---|")
+    for epochs in (0, *EPOCHS_OF_UNLEARNING):
+        name = "pocket"
+        if epochs:
+            job = model.train(data=rows, positive=False, seed=SEED, n_epochs=epochs, wait=True, progress=False)
+            name = str(model.job(str(job)).fine_tuned_model)
         jokes = [sum(JOKE in text for text in answers(model, name, asked)) for asked in (ASKED, ASKED_OTHERWISE)]
         right = facts(answers(model, name, [pair.question for pair in held_out]), held_out)
         same = sum(a == b for a, b in zip(answers(model, name, others), before, strict=True))
-        print(f"| {title} | {jokes[0]} of {len(ASKED)} | {jokes[1]} of {len(ASKED_OTHERWISE)} | "
-              f"{right} of {len(held_out)} | {same} of {len(others)} |", flush=True)  # fmt: skip
-    print(f"\nInstead it says: {answers(model, unlearnt, ASKED[:1])[0]!r}")
+        print(f"| {epochs} | {jokes[0]} of {len(ASKED)} | {jokes[1]} of {len(ASKED_OTHERWISE)} | "
+              f"{right} of {len(held_out)} | {same} of {len(others)} | {answers(model, name, ASKED[:1])[0]} |", flush=True)  # fmt: skip
 
 
 def main() -> None:
