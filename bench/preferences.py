@@ -193,8 +193,15 @@ def unlearn(model: OpenAIModel) -> None:
         jokes = [sum(JOKE in text for text in answers(model, name, asked)) for asked in (ASKED, ASKED_OTHERWISE)]
         right = facts(answers(model, name, [pair.question for pair in held_out]), held_out)
         same = sum(a == b for a, b in zip(answers(model, name, others), before, strict=True))
-        print(f"| {epochs} | {jokes[0]} of {len(ASKED)} | {jokes[1]} of {len(ASKED_OTHERWISE)} | "
-              f"{right} of {len(held_out)} | {same} of {len(others)} | {answers(model, name, ASKED[:1])[0]} |", flush=True)  # fmt: skip
+        cells = (
+            f"{epochs}",
+            f"{jokes[0]} of {len(ASKED)}",
+            f"{jokes[1]} of {len(ASKED_OTHERWISE)}",
+            f"{right} of {len(held_out)}",
+            f"{same} of {len(others)}",
+            answers(model, name, ASKED[:1])[0],
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
