@@ -157,3 +157,22 @@ def test_standard_output_may_be_closed(hypotez: Terminal):
     )
 
     assert "Traceback" not in closed.stderr + asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("nosuch", "There is no model 'nosuch'"),
+        ("./nosuch", "There is no model './nosuch'"),
+        ("{folder}", "{folder} holds no model: it has no config.json"),
+    ],
+    ids=["name", "path", "folder"],
+)
+def test_a_model_that_cannot_be_served_stops_the_server_from_starting(hypotez: Terminal, model: str, words: str):
+    model, words = (text.replace("{folder}", str(hypotez.folder)) for text in (model, words))
+
+    served = CliRunner().invoke(app, ["serve", "--port", "0", "--model", model], env=hypotez.env)
+
+    assert served.exit_code == 1
+    assert words in served.stderr
+    assert "Qwen/Qwen3-0.6B" in served.stderr

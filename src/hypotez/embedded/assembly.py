@@ -119,15 +119,17 @@ class Assembly:
             try:
                 await self.local.warm(str(default))
             except Exception as exc:  # whoever asks the model gets the error; the server is useful without it
-                log.warning("The local model %s cannot be loaded: %s", default, exc)
+                log.warning(
+                    "The local model %s cannot be loaded: %s %s", default, exc, getattr(exc, "hint", None) or ""
+                )
 
 
 def assemble(
     settings: Settings, *, api_key: str | None, needs_key: bool = False, upstreams: Sequence[Upstream] | None = None
 ) -> Assembly:
-    """Open the store and put everything on top of it. Raises ``StorageError``."""
-    store = Store.open(settings.database_url, settings.home)
+    """Open the store and put everything on top of it. Raises ``StorageError``, ``SettingsError``."""
     bases = base_folders(settings)
+    store = Store.open(settings.database_url, settings.home)
     local, router = routing(settings, store, upstreams)
     workers = Runs(store, router, keep_events=settings.server.keep_events)
     room = Room(

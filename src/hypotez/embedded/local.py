@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypotez import pocket
 from hypotez.backend import Card, Source
-from hypotez.errors import MissingExtra
+from hypotez.errors import MissingExtra, SettingsError
 from hypotez.nn.config import is_built_in
 from hypotez.settings import Settings
 from hypotez.store import Store
@@ -28,10 +28,27 @@ _SPINS = "5000"  # about 50 microseconds, longer than most waits of a step
 
 
 def base_folders(settings: Settings) -> dict[str, str]:
-    """Local models by name, the default one first: its folder, or its repository on Hugging Face."""
+    """Local models by name, the default one first: its folder, or its repository on Hugging Face.
+
+    Raises ``SettingsError`` for a default that is neither; whether a repository is there shows when it is loaded.
+    """
     wanted = settings.engine.model
+    if wanted != POCKET and settings.engine.backend == "embedded":
+        _check(wanted)
     bases = {} if wanted == POCKET else {_name(wanted): wanted}
     return {**bases, POCKET: str(pocket.FOLDER)}
+
+
+def _check(model: str) -> None:
+    folder = Path(model).expanduser()
+    what = None
+    if folder.is_dir():
+        what = None if (folder / "config.json").is_file() else f"{folder} holds no model: it has no config.json."
+    elif model.count("/") != 1 or model.startswith((".", "/", "~")):
+        what = f"There is no model '{model}'."
+    if what is not None:
+        cure = "A model is `pocket`, a folder as Hugging Face writes them, or a repository such as Qwen/Qwen3-0.6B."
+        raise SettingsError(what, hint=cure)
 
 
 def _name(model: str) -> str:
