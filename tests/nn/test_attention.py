@@ -18,6 +18,22 @@ def test_packed_equals_the_mask_written_out(lengths, window, softcap):
     torch.testing.assert_close(fast, plain(q, k, v, lengths, window, softcap))
 
 
+@pytest.mark.parametrize("window", [None, 3, 300])
+@pytest.mark.parametrize("lengths", [[5, 1, 9], [300, 2], [600]], ids=["short", "kept and not", "three blocks"])
+def test_bfloat16_is_as_near_to_the_mask_as_its_eight_bits_allow(lengths, window):
+    torch.manual_seed(0)
+    given = [torch.randn(sum(lengths), heads, 8).bfloat16().requires_grad_() for heads in (4, 2, 2)]
+    exact = [t.detach().float().requires_grad_() for t in given]
+    up = torch.randn(sum(lengths), 4, 8)
+
+    out, expected = Packed(lengths, [window])(0, *given), plain(*exact, lengths, window)
+    ours = torch.autograd.grad(out, given, up.bfloat16())
+    theirs = torch.autograd.grad(expected, exact, up.bfloat16().float())
+
+    for found, wanted in zip((out, *ours), (expected, *theirs), strict=True):
+        assert ((found.float() - wanted).norm() / wanted.norm()).item() < 0.01
+
+
 def test_changing_one_sequence_changes_no_other():
     torch.manual_seed(0)
     q, k, v = (torch.randn(12, 2, 8) for _ in range(3))

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hypotez.nn.fused import ways_back
+
 _BLOCK = 256  # queries at once
 _KEPT = 256  # the longest sequence whose attention weights are kept for the way back
 
@@ -53,18 +55,18 @@ class Packed:
             out = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
         return out[0].transpose(0, 1)
 
-    def blocks(self, window: int | None, like: Tensor) -> Iterator[tuple[slice, slice, Tensor, bool]]:
-        """(queries, the keys that any of them may see, 0 or -inf for each pair, whether weights are kept)."""
+    def blocks(self, window: int | None) -> Iterator[tuple[slice, slice, bool]]:
+        """(queries, the keys that any of them may see, whether weights are kept)."""
         first = 0
         for length in self.lengths:
             for start in range(0, length, _BLOCK):
                 stop = min(start + _BLOCK, length)
                 low = max(0, start - window + 1) if window is not None else 0
-                bias = self._bias(start - low, stop - start, stop - low, window, like)
-                yield slice(first + start, first + stop), slice(first + low, first + stop), bias, length <= _KEPT
+                yield slice(first + start, first + stop), slice(first + low, first + stop), length <= _KEPT
             first += length
 
-    def _bias(self, offset: int, queries: int, keys: int, window: int | None, like: Tensor) -> Tensor:
+    def bias(self, offset: int, queries: int, keys: int, window: int | None, like: Tensor) -> Tensor:
+        """(queries, keys), 0 or -inf, where the first query is key ``offset``."""
         key = (offset, queries, keys, window)
         if key not in self._masks:
             seen = causal_mask(keys, window)[offset : offset + queries]
@@ -79,9 +81,8 @@ class _Blocks(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packed: Packed, window: int | None) -> Tensor:
         out = torch.empty_like(q)
         kept: list[Tensor | None] = []
-        for rows, seen, bias, keep in packed.blocks(window, q):
-            queries = _group(q[rows], k.shape[1])
-            weights = _weights(queries, _group(k[seen], k.shape[1]), bias)
+        for rows, seen, keep in packed.blocks(window):
+            weights = _weights(q, k, rows, seen, packed, window)
             _ungroup(torch.bmm(weights, _group(v[seen], k.shape[1])), out[rows])
             kept.append(weights if keep else None)
         ctx.save_for_backward(q, k, v, *kept)
@@ -93,10 +94,10 @@ class _Blocks(torch.autograd.Function):
         q, k, v, *kept = ctx.saved_tensors
         heads, scale = k.shape[1], q.shape[-1] ** -0.5
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for (rows, seen, bias, _), weights in zip(ctx.packed.blocks(ctx.window, q), kept, strict=True):
+        for (rows, seen, _), weights in zip(ctx.packed.blocks(ctx.window), kept, strict=True):
             queries, up = _group(q[rows], heads), _group(dout[rows], heads)
             keys, values = _group(k[seen], heads), _group(v[seen], heads)
-            weights = _weights(queries, keys, bias) if weights is None else weights
+            weights = _weights(q, k, rows, seen, ctx.packed, ctx.window) if weights is None else weights
             dv[seen] += torch.bmm(weights.transpose(1, 2), up).transpose(0, 1)
             dscores = torch.bmm(up, values.transpose(1, 2))
             dscores = torch._softmax_backward_data(dscores, weights, -1, weights.dtype)
@@ -105,14 +106,15 @@ class _Blocks(torch.autograd.Function):
         return dq.mul_(scale), dk.mul_(scale), dv, None, None
 
 
-def _weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
-    """q (KV, G * queries, Dh), k (KV, keys, Dh) -> (KV, G * queries, keys) in q's dtype.
-
-    The scores are rounded to it, too; the softmax is float32.
-    """
-    bias = bias.repeat(q.shape[1] // len(bias), 1)
-    scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
-    return scores.softmax(-1, torch.float32).to(q.dtype)
+def _weights(q: Tensor, k: Tensor, rows: slice, seen: slice, packed: Packed, window: int | None) -> Tensor:
+    """(KV, G * queries, keys) in q's dtype. The scores are rounded to it, too; the softmax is float32."""
+    scale, queries, offset = q.shape[-1] ** -0.5, rows.stop - rows.start, rows.start - seen.start
+    q, k = _group(q[rows], k.shape[1]), _group(k[seen], k.shape[1])
+    if (kernels := ways_back(q)) is not None:
+        weights: Tensor = kernels.softmax_(torch.bmm(q, k.transpose(1, 2)), scale, queries, offset, window)
+        return weights
+    bias = packed.bias(offset, queries, k.shape[1], window, q).repeat(q.shape[1] // queries, 1)
+    return torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scale).softmax(-1, torch.float32).to(q.dtype)
 
 
 def _group(x: Tensor, kv_heads: int) -> Tensor:

@@ -33,7 +33,7 @@ def compiled(x: Tensor) -> ModuleType | None:
 
 
 @cache
-def _ways_back() -> ModuleType | None:
+def _back() -> ModuleType | None:
     try:
         from hypotez.nn import kernels_back
     except ImportError:
@@ -41,9 +41,9 @@ def _ways_back() -> ModuleType | None:
     return kernels_back
 
 
-def _trained(x: Tensor) -> ModuleType | None:
+def ways_back(x: Tensor) -> ModuleType | None:
     """The compiled ways back. For bfloat16: it is for models so large that loading the loops, half a second, pays."""
-    return _ways_back() if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
+    return _back() if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -104,7 +104,7 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         alike = weight.dtype is x.dtype and not weight.requires_grad
-        ctx.eps, ctx.kernels = eps, _trained(x) if alike else None
+        ctx.eps, ctx.kernels = eps, ways_back(x) if alike else None
         if ctx.kernels is not None:
             ctx.save_for_backward(x, weight)
             return rms_norm(x, weight, eps)
@@ -130,7 +130,7 @@ class _Swiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
-        if _trained(gate_up) is not None:
+        if ways_back(gate_up) is not None:
             return swiglu(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         return F.silu(gate).mul_(up)
@@ -138,7 +138,7 @@ class _Swiglu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         (gate_up,) = ctx.saved_tensors
-        if (kernels := _trained(gate_up)) is not None:
+        if (kernels := ways_back(gate_up)) is not None:
             return kernels.swiglu(dy, gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
         both = torch.empty_like(gate_up)
@@ -152,7 +152,7 @@ class _SplitRotated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(cos, sin)
-        if _trained(qkv) is not None:
+        if ways_back(qkv) is not None:
             return split_rotated(qkv, heads, cos, sin)
         turned = (qkv.shape[1] + heads) // 2  # q and k
         both = torch.empty_like(qkv[:, :turned])
@@ -162,7 +162,7 @@ class _SplitRotated(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> Any:
         cos, sin = ctx.saved_tensors
-        if cos.shape[-1] == dq.shape[-1] and (kernels := _trained(dq)) is not None:
+        if cos.shape[-1] == dq.shape[-1] and (kernels := ways_back(dq)) is not None:
             return kernels.join_rotated(dq, dk, dv, cos, sin), None, None, None
         heads, kv = dq.shape[1], dk.shape[1]
         dqkv = dq.new_empty(dq.shape[0], heads + 2 * kv, dq.shape[2])

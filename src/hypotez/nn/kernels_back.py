@@ -1,7 +1,7 @@
-"""The ways back of norm, gated unit and rotation in one pass over memory each, for training in bfloat16.
+"""The ways back of norm, gated unit and rotation, and attention's softmax, in one pass over memory each, for training.
 
 In torch they are thirty calls a layer and a tenth of a step. Sums are float32. For a processor; the tests compare with
-autograd. The loops are compiled when they are first called (some seconds, once: numba keeps them on disk).
+autograd. bfloat16 only. The loops are compiled when they are first called (some seconds, once: numba keeps them).
 """
 
 from functools import cache
@@ -39,6 +39,14 @@ def join_rotated(dq: Tensor, dk: Tensor, dv: Tensor, cos: Tensor, sin: Tensor) -
     arrays = [_array(t.contiguous()).reshape(len(t), -1) for t in (dq, dk, dv, cos, sin, dqkv)]
     loops_back.join(_team(), _threads(dqkv), *arrays)
     return dqkv
+
+
+def softmax_(scores: Tensor, scale: float, queries: int, offset: int, window: int | None) -> Tensor:
+    """Causal softmax of scores (N, G * queries, keys) times ``scale``, in place; the first query is key ``offset``."""
+    keys = scores.shape[-1]
+    rows = _array(scores).reshape(-1, keys)
+    loops_back.softmax(_team(), _threads(scores), rows, scale, queries, offset, window or keys)
+    return scores
 
 
 def _array(tensor: Tensor) -> NDArray[np.generic]:

@@ -1,11 +1,12 @@
-"""The ways back of what lies between the matmuls of a training step, as numba compiles them. Knows arrays, no tensors.
+"""The ways back of what lies between the matmuls of a training step, and its softmax, as numba compiles them.
 
 Every number is read once and written once; torch would walk over memory for each operation. What is split among
-threads does the share ``part`` of ``parts``.
+threads does the share ``part`` of ``parts``. Knows arrays, no tensors.
 """
 
 import math
 
+import numpy as np
 from numba import float32, uintp
 
 from hypotez.nn.loops import _exp, narrow, wide
@@ -95,3 +96,38 @@ def _turn_back(x, cos, sin, out):
             c, s = wide(cos[i]), wide(sin[half + i])
             out[first + i] = narrow(low * c + high * s, out)
             out[first + half + i] = narrow(high * c - low * s, out)
+
+
+@compiled()
+def softmax(team, threads, scores, scale, queries, offset, window):
+    if threads == 1:
+        _softmax_part(scores, scale, queries, offset, window, 0, 1)
+    else:
+        spread(team, threads, _softmax_part, (scores, scale, queries, offset, window))
+
+
+@compiled()
+def _softmax_part(scores, scale, queries, offset, window, part, parts):
+    count = len(scores)
+    row = np.empty(scores.shape[1], np.float32)
+    for at in range(count * part // parts, count * (part + 1) // parts):
+        stop = offset + at % queries + 1
+        start = max(0, stop - window)
+        _softmax_row(scores[at, start:stop], float32(scale), row[start:stop])
+        scores[at, :start] = 0
+        scores[at, stop:] = 0
+
+
+@compiled()
+def _softmax_row(scores, scale, row):
+    top = wide(scores[0]) * scale
+    for i in range(len(row)):
+        row[i] = wide(scores[i]) * scale
+        top = max(top, row[i])
+    total = float32(0)
+    for i in range(len(row)):
+        row[i] = _exp(row[i] - top)
+        total += row[i]
+    share = float32(1) / total
+    for i in range(len(row)):
+        scores[i] = narrow(row[i] * share, scores)
