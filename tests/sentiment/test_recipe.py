@@ -16,7 +16,7 @@ from hypotez.sentiment.recipe.knowledge import Knowledge
 from hypotez.sentiment.recipe.messages import Batch, Forms, Messages, Words
 from hypotez.sentiment.recipe.network import Network
 from hypotez.sentiment.recipe.rows import labelled, part
-from hypotez.sentiment.train import BELIEVED, OVERHEARD, believe, export
+from hypotez.sentiment.train import OVERHEARD, believe, export
 
 TEXTS = ["a good day", "not good, no", "it is tuesday", "what a good, good thing", "the bad one", "not so bad"]
 SAYS = np.array([2, 0, 1, 2, 0, 2])
@@ -146,16 +146,17 @@ def test_missing_word_vectors_are_named(tmp_path: Path):
         Knowledge(tmp_path / "vectors.json")
 
 
-def test_a_larger_network_is_half_believed_about_a_row_and_wholly_about_messages_of_its_own(tmp_path: Path):
+def test_a_larger_network_has_its_share_of_a_row_and_is_believed_wholly_about_messages_of_its_own(tmp_path: Path):
     path = tmp_path / "soft.jsonl.gz"
     with gzip.open(path, "wt", encoding="utf-8") as file:
         for text, chances in (("so so", [0.5, 0.5, 0.0]), ("new", [0.0, 0.0, 1.0])):
             file.write(json.dumps({"text": text, "chances": chances}) + "\n")
     target, weight = np.array([[0, 1, 0], [1, 0, 0]], np.float32), np.ones(2, np.float32)
+    shares = np.array([[0.8], [0.9]], np.float32)
 
-    texts, believed, counted = believe(path, ["so so", "bad"], target, weight)
+    texts, believed, counted = believe(path, ["so so", "bad"], target, weight, shares)
 
     assert texts == ["so so", "bad", "new"]
-    assert believed[0] == pytest.approx([0.5 * BELIEVED, 1 - 0.5 * BELIEVED, 0])
+    assert believed[0] == pytest.approx([0.4, 0.6, 0])
     assert believed[1:].tolist() == [[1, 0, 0], [0, 0, 1]]
     assert counted.tolist() == [1, 1, np.float32(OVERHEARD)]

@@ -16,7 +16,13 @@ from hypotez.sentiment.classifier import LABELS, WEIGHTS, Classifier
 from hypotez.sentiment.tokens import LIMIT, cut
 from hypotez.sentiment.train import macro_f1
 
-CHAT = [json.loads(line) for line in Path(__file__).with_name("chat.jsonl").read_text(encoding="utf-8").splitlines()]
+
+def messages(name: str) -> list[dict[str, str]]:
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+CHAT = messages("chat.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,16 @@ def test_macro_f1_on_the_chat_messages_stays_where_the_card_says(language: str, 
     said = np.array([LABELS.index(label) for label in determine_sentiments([row["text"] for row in rows])])
 
     assert macro_f1(true, said) >= least
+
+
+@pytest.mark.parametrize(("language", "most"), [("en", 6), ("ru", 14)])
+def test_most_negations_of_the_set_for_choosing_are_understood(language: str, most: int):
+    rows = [row for row in messages("negation.jsonl") if row["lang"] == language]
+
+    wrong = [row["text"] for row in rows if determine_sentiment(row["text"]) != row["label"]]
+
+    assert len(rows) == 70
+    assert len(wrong) <= most, wrong
 
 
 def test_the_chat_messages_are_half_english_half_russian_and_of_every_kind():

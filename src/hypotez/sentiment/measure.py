@@ -2,7 +2,8 @@
 
 Judges on the held-out tenth of the labelled rows and on a file of chat messages, per language and, for the chat, per
 kind of message. ``--baselines`` sets VADER, TextBlob and a character n-gram logistic regression beside them, the last
-trained on the very rows the network learned from; that takes minutes and needs ``pip install 'hypotez[sentiment]'``.
+trained on the very rows the network learned from, and once more on the labelled ones alone, as they came; that takes
+minutes and needs ``pip install 'hypotez[sentiment]'``.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from hypotez.sentiment.recipe.rows import Row, labelled
 from hypotez.sentiment.train import examples, macro_f1
 
 Labels = NDArray[np.int64]
+Judge = Callable[[Sequence[str]], Labels]
 
 
 class Judged(NamedTuple):
@@ -33,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hypotez.sentiment.measure", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with labelled.jsonl.gz")
     parser.add_argument("--chat", type=Path, required=True, help="JSONL of {text, label, lang, kind}")
+    parser.add_argument("--apart", type=Path, nargs="*", default=[], help="what else the weights never learned from")
     parser.add_argument("--part", default="held out", choices=["held out", "settings"])
     parser.add_argument("--baselines", action="store_true", help="measure the baselines too")
     chosen = parser.parse_args()
@@ -41,10 +44,16 @@ def main() -> None:
         Judged(chosen.part, [row for row in labelled(chosen.data) if row.part == chosen.part]),
         Judged("chat", [Row(c["text"], LABELS.index(c["label"]), c["lang"], c["kind"]) for c in chat]),
     ]
-    judges: dict[str, Callable[[Sequence[str]], Labels]] = {"hypotez": network}
+    judges: dict[str, Judge] = {"hypotez": network}
     if chosen.baselines:
-        judges |= {"VADER": vader, "TextBlob": textblob, "n-grams": ngrams(*examples(chosen.data, [chosen.chat]))}
+        apart = [chosen.chat, *chosen.apart]
+        judges |= {"VADER": vader, "TextBlob": textblob, "n-grams": ngrams(examples(chosen.data, apart)[0])}
     said = {name: [judge([row.text for row in judged.rows]) for judged in sets] for name, judge in judges.items()}
+    if chosen.baselines:
+        came = labelled(chosen.data, mended=False)
+        alone = ngrams([row for row in came if row.part == "training"])
+        texts = [row.text for row in came if row.part == chosen.part], [message["text"] for message in chat]
+        said["n-grams, labelled rows alone"] = [alone(part) for part in texts]
     print(table(sets, said))
 
 
@@ -89,7 +98,7 @@ def textblob(texts: Sequence[str]) -> Labels:
     return np.where(found > 0, 2, np.where(found < 0, 0, 1))
 
 
-def ngrams(rows: list[Row], _: NDArray[np.float32]) -> Callable[[Sequence[str]], Labels]:
+def ngrams(rows: list[Row]) -> Judge:
     """Logistic regression on TF-IDF of character n-grams, 1 to 4 long, the 200,000 most frequent."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
