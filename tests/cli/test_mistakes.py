@@ -176,3 +176,27 @@ def test_a_model_that_cannot_be_served_stops_the_server_from_starting(hypotez: T
     assert served.exit_code == 1
     assert words in served.stderr
     assert "Qwen/Qwen3-0.6B" in served.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--method", "dpo"], "not using 'supervised' as the training method (provided method=dpo)"),
+        (["--negative"], "positive=False is for plain examples, this is a dpo one"),
+    ],
+    ids=["method", "negative"],
+)
+def test_a_file_of_the_wrong_kind_is_one_fault(client: Inside, options: list[str], words: str):
+    file = SHOP if "--method" in options else SHOP.with_name("brief.csv")
+
+    told = one_sentence(client("train", file, *options))
+
+    assert words in told
+    assert told.count("\n") == 1, told
+
+
+def test_a_question_without_quotes_is_one_question(client: Inside):
+    asked = client("ask", "What", "is", "the", "capital", "of", "France?")
+
+    assert asked.returncode == 0, asked.stderr
+    assert "Paris" in asked.stdout

@@ -28,6 +28,7 @@ def refused(status: int, message: str) -> openai.APIStatusError:
         (OSError(errno.ENOSPC, "No space left on device", "/full/x"), "/full/x: No space left", "HYPOTEZ_HOME"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "Address already in use", "--port"),
         (PermissionError(errno.EACCES, "Permission denied", "/home/x"), "/home/x: Permission denied", "HYPOTEZ_HOME"),
+        (OSError(errno.EROFS, "Read-only file system", "/ro/x"), "/ro/x: Read-only", "HYPOTEZ_HOME"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.csv"), "x.csv: No such file", ""),
         (openai.APIConnectionError(request=REQUEST), "No server answers at http://127.0.0.1:1", "hypotez serve"),
         (openai.APITimeoutError(request=REQUEST), "No answer in time", "Try again"),

@@ -83,6 +83,8 @@ def _explain_os(exc: OSError) -> tuple[str, str | None]:
     cures = {
         errno.ENOSPC: "Free some space, or set HYPOTEZ_HOME to a folder on another disk.",
         errno.EADDRINUSE: "Choose another port: hypotez serve --port 0 takes a free one.",
+        errno.EDQUOT: "Free some space, or set HYPOTEZ_HOME to a folder on another disk.",
+        errno.EROFS: "Set HYPOTEZ_HOME to a folder you may write to.",
         errno.EACCES: "Check the permissions, or set HYPOTEZ_HOME to a folder you may write to.",
     }
     return message, cures.get(exc.errno or 0)

@@ -10,7 +10,7 @@ from hypotez.cli._connect import Json, Model, connect
 
 def ask(
     ctx: typer.Context,
-    message: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
+    message: Annotated[list[str], typer.Argument(help="The question; - reads it from standard input.")],
     model: Model = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="How the model should behave.")] = None,
     json: Json = False,
@@ -19,7 +19,7 @@ def ask(
 
     Example: hypotez ask "What is the capital of France?"
     """
-    text = _input.text() if message == "-" else message
+    text = _input.text() if message == ["-"] else " ".join(message)  # nobody likes to quote
     with connect(ctx, model, system_instruction=system) as asking:
         if json:
             reply = asking.ask(text)

@@ -87,7 +87,7 @@ class _Reading:
         self.faults: list[Fault] = []
         self.method = wishes.method
         self._decided_by = ""
-        self._strange: set[str] = set()  # files of another method than the first
+        self._said: set[tuple[str, str]] = set()  # of whole files
         self._seen: dict[int, str] = {}
         self._roles: dict[tuple[str, ...], dict[str, columns.Role] | None] = {}
         self.hint: str | None = None
@@ -131,7 +131,7 @@ class _Reading:
         example = self._labelled(examples.with_system(example, self.wishes.system))
         if not complaints:
             complaints = self._complaints(record, example)
-        if complaints and self._is_strange_again(record, example):
+        if complaints and self._is_said(record, complaints[0]):
             return None
         self.faults += [Fault(record.file, record.line, c.field, c.message) for c in complaints]
         return None if complaints else example
@@ -174,13 +174,16 @@ class _Reading:
             return [Complaint(None, f"positive=False is for plain examples, this is a {shape} one")]
         return list(check.complaints_about(example, self.method or Method.SUPERVISED, record.file))
 
-    def _is_strange_again(self, record: Record, example: dict[str, Any]) -> bool:
-        """Whether it is of another method, and so was an example of this file before: said once for a whole file."""
-        first_file = self._decided_by.rpartition(":")[0]
-        if check.shape_of(example) is self.method or record.file == first_file or not first_file:
+    def _is_said(self, record: Record, complaint: Complaint) -> bool:
+        """Whether it is about the whole file, and was said of it: sixty lines of the same would hide the rest.
+
+        In the file that decided the method, every example of another one is a fault of its own.
+        """
+        mixed = complaint.message.endswith("train them apart")
+        if complaint.field is not None or (mixed and record.file == self._decided_by.rpartition(":")[0]):
             return False
-        known = record.file in self._strange
-        self._strange.add(record.file)
+        known = (record.file, complaint.message) in self._said
+        self._said.add((record.file, complaint.message))
         return known
 
     def notice(self, prepared: Prepared, record: Record, example: dict[str, Any], text: str) -> None:

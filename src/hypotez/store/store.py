@@ -119,8 +119,8 @@ def _unusable(url: str, folder: Path, error: Exception) -> StorageError:
     reason = getattr(error, "orig", None) or str(error).splitlines()[0]
     return StorageError(
         f"Cannot open the database '{shown}' in {folder}: {reason}.",
-        hint="HYPOTEZ_HOME is a folder that you may write to; HYPOTEZ_DATABASE, if it is set, a URL such as "
-        "sqlite:////home/me/hypotez.db.",
+        hint="Is there room on the disk? HYPOTEZ_HOME is a folder that you may write to; HYPOTEZ_DATABASE, if it is "
+        "set, a URL such as sqlite:////home/me/hypotez.db.",
     )
 
 
