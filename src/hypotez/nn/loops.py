@@ -63,10 +63,7 @@ def _array(address, like, shape):
 def norm(team, threads, like, x, weight, eps, offset, out, count, size):
     x, out = _array(x, like, (count, size)), _array(out, like, (count, size))
     weight = _array(weight, like, (size,))
-    if threads == 1:
-        _norm_part(x, weight, eps, offset, out, 0, 1)
-    else:
-        spread(team, threads, _norm_part, (x, weight, eps, offset, out))
+    spread(team, threads, _norm_part, (x, weight, eps, offset, out))
 
 
 @compiled()
@@ -89,10 +86,7 @@ def _normed(x, weight, eps, offset, out):
 @compiled()
 def swiglu(team, threads, like, gate_up, out, count, size):
     gate_up, out = _array(gate_up, like, (count, 2 * size)), _array(out, like, (count, size))
-    if threads == 1:
-        _swiglu_part(gate_up, out, 0, 1)
-    else:
-        spread(team, threads, _swiglu_part, (gate_up, out))
+    spread(team, threads, _swiglu_part, (gate_up, out))
 
 
 @compiled()
@@ -117,37 +111,33 @@ def split(team, threads, like, qkv, cos, sin, q, k, v, count, heads, kv, d, turn
     cos, sin = _array(cos, like, (count, 1, turned)), _array(sin, like, (count, 1, turned))
     q = _array(q, like, (count, heads, d))
     k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
-    if threads == 1:
-        _split_part(qkv, cos, sin, q, k, v, 0, 1)
-    else:
-        spread(team, threads, _split_part, (qkv, cos, sin, q, k, v))
+    spread(team, threads, _split_part, (qkv, cos, sin, q, k, v))
 
 
 @compiled()
 def _split_part(qkv, cos, sin, q, k, v, part, parts):
     heads, kv = q.shape[1], k.shape[1]
     for row in range(len(qkv) * part // parts, len(qkv) * (part + 1) // parts):
-        _turn(qkv, row, 0, cos, sin, q)
-        _turn(qkv, row, heads, cos, sin, k)
+        for head in range(heads + kv):
+            out = q[row, head] if head < heads else k[row, head - heads]
+            _turn(qkv[row, head], cos[row, 0], sin[row, 0], out)
         for head in range(kv):
-            for i in range(qkv.shape[2]):
-                v[row, head, i] = qkv[row, heads + kv + head, i]
+            _copy(qkv[row, heads + kv + head], v[row, head])
 
 
 @compiled()
-def _turn(x, row, first, cos, sin, out):
-    """All heads of ``out`` in one row, from the heads of x that begin at ``first``."""
-    heads, d = out.shape[1:]
-    half = cos.shape[2] // 2
-    for head in range(heads):
-        for i in range(half):
-            low, high = wide(x[row, first + head, i]), wide(x[row, first + head, half + i])
-            turned = low * wide(cos[row, 0, i]) + high * wide(sin[row, 0, i])
-            out[row, head, i] = narrow(turned, out)
-            turned = high * wide(cos[row, 0, half + i]) + low * wide(sin[row, 0, half + i])
-            out[row, head, half + i] = narrow(turned, out)
-        for i in range(2 * half, d):
-            out[row, head, i] = x[row, first + head, i]
+def _turn(x, cos, sin, out):
+    half, size = len(cos) // 2, len(cos)
+    for side in range(2):
+        begin, end = side * half, half + side * half
+        _turn_side(x[begin:end], x[half - begin : size - begin], cos[begin:end], sin[begin:end], out[begin:end])
+    _copy(x[size:], out[size:])
+
+
+@compiled()
+def _turn_side(x, other, cos, sin, out):
+    for i in range(len(out)):
+        out[i] = narrow(wide(x[i]) * wide(cos[i]) + wide(other[i]) * wide(sin[i]), out)
 
 
 @compiled()
@@ -162,12 +152,9 @@ def attend(team, threads, like, q, k, v, keys, values, blocks, owners, positions
     q, out = _array(q, like, (count, heads, d)), _array(out, like, (count, heads, d))
     k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
     keys, values = _array(keys, like, shape), _array(values, like, shape)
-    if threads == 1:
-        _keep_part(k, v, keys, values, blocks, owners, positions, 0, 1)
-        _attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, 0, 1)
-    else:  # in two steps: a row of a prompt sees those before it
-        spread(team, threads, _keep_part, (k, v, keys, values, blocks, owners, positions))
-        spread(team, threads, _attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
+    # in two steps: a row of a prompt sees those before it
+    spread(team, threads, _keep_part, (k, v, keys, values, blocks, owners, positions))
+    spread(team, threads, _attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
 
 
 @compiled()
@@ -186,7 +173,9 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
     count, heads, d = q.shape
     kv, size = keys.shape[1], keys.shape[2]
     group = heads // kv
-    room = positions.max() + 1
+    room = 1
+    for row in range(count):
+        room = max(room, positions[row] + 1)
     scores = np.empty((4, room), np.float32)
     queries = np.empty((4, d), np.float32)
     sums = np.empty((4, d), np.float32)
@@ -280,10 +269,7 @@ def product(team, threads, like, x, codes, scale, added, out, count, outputs, d)
     added = _array(added, like, (count if added else 0, outputs))
     x, out = _array(x, like, (count, d)), _array(out, like, (count, outputs))
     codes, scale = _array(codes, int8(0), (outputs, d)), _array(scale, like, (outputs,))
-    if threads == 1:
-        _product_part(x, codes, scale, added, out, 0, 1)
-    else:
-        spread(team, threads, _product_part, (x, codes, scale, added, out))
+    spread(team, threads, _product_part, (x, codes, scale, added, out))
 
 
 @compiled()

@@ -60,7 +60,8 @@ def team() -> Team | None:
 def spread(typing_context: Any, team: Any, threads: Any, part: Any, arguments: Any) -> Any:
     """Call ``part(*arguments, k, n)`` for every k below n at once, n at most ``threads``, and wait for all.
 
-    ``part`` is compiled, returns nothing and raises nothing; ``team`` is what the function of that name says.
+    ``part`` is compiled, returns nothing and raises nothing; ``team`` is what the function of that name says, and
+    not looked at for one thread.
     """
     called_with = (*arguments.types, types.intp, types.intp)
     inner = part.get_call_type(typing_context, called_with, {})
@@ -70,27 +71,38 @@ def spread(typing_context: Any, team: Any, threads: Any, part: Any, arguments: A
         result = part.dispatcher.get_compile_result(inner)
         context.active_code_library.add_linking_library(result.library)
         i8p, i32, size = ir.IntType(8).as_pointer(), ir.IntType(32), threads_value.type
-        address = builder.extract_value(team_value, 0)
-        shared = ir.LiteralStructType([arguments_value.type, address.type, address.type])
+        kept = arguments_value, threads_value, *(builder.extract_value(team_value, i) for i in (1, 2))
+        shared = ir.LiteralStructType([value.type for value in kept])
 
         name = f"{builder.function.name}.part{next(_names)}"
         outlined = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [i8p]), name)
         outlined.linkage = "internal"
         body = ir.IRBuilder(outlined.append_basic_block())
         record = body.bitcast(outlined.args[0], shared.as_pointer())
-        given, *asked = (body.load(cgutils.gep_inbounds(body, record, 0, i)) for i in range(3))
-        counter = ir.FunctionType(i32, []).as_pointer()
-        which = [body.sext(body.call(body.inttoptr(a, counter), []), size) for a in asked]
+        given, many, *asked = (body.load(cgutils.gep_inbounds(body, record, 0, i)) for i in range(4))
+        which = [cgutils.alloca_once_value(body, ir.Constant(size, alone)) for alone in (0, 1)]
+        with body.if_then(body.icmp_signed(">", many, ir.Constant(size, 1))):
+            counter = ir.FunctionType(i32, []).as_pointer()
+            for place, address in zip(which, asked, strict=True):
+                body.store(body.sext(body.call(body.inttoptr(address, counter), []), size), place)
         unpacked = [body.extract_value(given, i) for i in range(len(arguments.types))]
-        context.call_internal_no_propagate(body, result.fndesc, inner, [*unpacked, *which])
+        # Not inlined: LLVM would take as long over the copy as over the function itself.
+        function = context.declare_function(body.module, result.fndesc)
+        called = *unpacked, *(body.load(place) for place in which)
+        context.call_conv.call_function(body, function, inner.return_type, inner.args, called, attrs=("noinline",))
         body.ret_void()
 
         place = cgutils.alloca_once(builder, shared)
-        for i, value in enumerate((arguments_value, *(builder.extract_value(team_value, i) for i in (1, 2)))):
+        for i, value in enumerate(kept):
             builder.store(value, cgutils.gep_inbounds(builder, place, 0, i))
-        parallel = ir.FunctionType(ir.VoidType(), [outlined.type, i8p, i32, i32]).as_pointer()
-        call = builder.inttoptr(address, parallel)
-        builder.call(call, [outlined, builder.bitcast(place, i8p), builder.trunc(threads_value, i32), i32(0)])
+        place = builder.bitcast(place, i8p)
+        with builder.if_else(builder.icmp_signed(">", threads_value, ir.Constant(size, 1))) as (several, one):
+            with several:
+                parallel = ir.FunctionType(ir.VoidType(), [outlined.type, i8p, i32, i32]).as_pointer()
+                call = builder.inttoptr(builder.extract_value(team_value, 0), parallel)
+                builder.call(call, [outlined, place, builder.trunc(threads_value, i32), i32(0)])
+            with one:
+                builder.call(outlined, [place])
         return context.get_dummy_value()
 
     return types.void(team, threads, part, arguments), generate
