@@ -1,5 +1,6 @@
 """What people get wrong at the command line: one sentence says what, where and how to mend it; never a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -200,3 +201,25 @@ def test_a_question_without_quotes_is_one_question(client: Inside):
 
     assert asked.returncode == 0, asked.stderr
     assert "Paris" in asked.stdout
+
+
+def test_an_assistant_on_no_model_is_one_command_from_those_there_are(client: Inside):
+    told = one_sentence(client("assistants", "create", "x", "--model", "nosuch"))
+
+    assert "The requested model 'nosuch' does not exist." in told
+    assert "hypotez models" in told
+
+
+def test_a_mistake_does_not_end_a_conversation_at_the_terminal(hypotez: Terminal, url: str):
+    keyboard, typed = os.openpty()
+    command = [sys.executable, "-m", "hypotez", "--base-url", url, "chat"]
+    talking = subprocess.Popen(command, env=hypotez.env, stdin=typed, stdout=-1, stderr=-1, text=True)
+    os.write(keyboard, b"/model nosuch\nHello\n/model pocket\nWhat is the capital of France?\n/exit\n")
+
+    said, told = talking.communicate(timeout=60)
+    os.close(keyboard)
+    os.close(typed)
+
+    assert talking.returncode == 0, told
+    assert "The model `nosuch` does not exist" in told
+    assert "Paris" in said

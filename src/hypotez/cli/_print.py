@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOCAL = {"torch", "fastapi", "uvicorn", "sqlalchemy", "polars", "safetensors", "tokenizers", "jinja2", "psutil"}
 
+NO_MODEL = ("model_not_available", "model_not_found")
+
 
 def out() -> "Console":
     """The console for results. Made anew, because a test or a pipe may have replaced the stream."""
@@ -107,7 +109,7 @@ def _explain_sdk(exc: Exception) -> tuple[str, str | None] | None:
             404: "See what there is: hypotez models, hypotez jobs list, hypotez assistants list.",
             507: "Free some space, or set HYPOTEZ_HOME to a folder on another disk.",
         }
-        known = "See which there are: hypotez models." if exc.code == "model_not_available" else None
+        known = "See which there are: hypotez models." if exc.code in NO_MODEL else None
         return told, cures.get(exc.status_code, known)
     return (str(exc), None) if isinstance(exc, openai.OpenAIError) else None
 

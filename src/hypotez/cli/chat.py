@@ -40,7 +40,7 @@ def chat(
                     break
                 command(talking, line)
             else:
-                answer(talking, line, assistant is not None)
+                answered(talking, line, assistant is not None)
 
 
 def assistant_id(talking: "OpenAIModel", wanted: str) -> str:
@@ -66,6 +66,15 @@ def _typed() -> Iterator[str]:
             yield input("> ")
         except EOFError:
             return
+
+
+def answered(talking: "OpenAIModel", line: str, through_assistant: bool) -> None:
+    """As ``answer``; at a terminal an error that is known is told and the conversation goes on."""
+    try:
+        answer(talking, line, through_assistant)
+    except Exception as exc:
+        if not sys.stdin.isatty() or not _print.error(exc):
+            raise
 
 
 def answer(talking: "OpenAIModel", line: str, through_assistant: bool) -> None:
