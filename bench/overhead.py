@@ -53,18 +53,17 @@ def over_http(folder: Path):
     """One connection that stays open and a client that only waits for the end: what is timed is the server."""
     server = hypotez(folder, NEW, 1, TEMPLATE, cache_tokens=CACHE)
     client = socket.create_connection(("127.0.0.1", server.port))
+    client.settimeout(60)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def run(prompt: list[int], new: int) -> float:
         body = json.dumps({**server.body(prompt), "max_tokens": new}).encode()
-        head = (
-            f"POST {server.path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-        )
-        sent, got = f"{head}\r\n\r\n".encode() + body, b""
+        fields = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        sent, got = f"POST {server.path} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body, b""
         begun = time.perf_counter()
         client.sendall(sent)
-        while not got.endswith(b"0\r\n\r\n"):
-            got += client.recv(1 << 16)
+        while not got.endswith(b"0\r\n\r\n") and (more := client.recv(1 << 16)):
+            got += more
         took = time.perf_counter() - begun
         if not got.startswith(b"HTTP/1.1 200") or b"data: [DONE]" not in got:
             raise SystemExit(got.decode())
