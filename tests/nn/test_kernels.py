@@ -133,6 +133,25 @@ def test_a_row_of_a_product_is_the_same_to_the_last_bit_alone_and_among_others(d
     assert torch.equal(kernels.product(x, codes, scale, None), torch.cat(alone))
 
 
+@pytest.mark.parametrize("rank", [8, 16, 5])
+def test_rows_with_adapters_of_their_own(dtype, rank):
+    x, y = torch.randn(9, 48).to(dtype), torch.randn(9, 80).to(dtype)
+    spans = [(0, 32), (64, 80)]
+    a = torch.randn(4, 2 * rank, 48).to(dtype)
+    b = [torch.randn(4, rank, stop - start).to(dtype) for start, stop in spans]
+    seat = np.array([0, 3, -1, 3, 1, 1, -1, 2, 0], np.int32)
+    exact = y.double()
+    for row, s in enumerate(seat):
+        for p, (start, stop) in enumerate(spans):
+            if s >= 0:
+                thin = a[s, p * rank : (p + 1) * rank].double() @ x[row].double()
+                exact[row, start:stop] += thin @ b[p][s].double()
+
+    kernels.lora(x, a, b, seat, spans, y)
+
+    torch.testing.assert_close(y, exact.to(dtype), rtol=NEAR[dtype]["rtol"], atol=1e-3)
+
+
 def test_every_part_is_done_once_however_many_threads_come():
     seen = np.zeros(5, np.int64)
 

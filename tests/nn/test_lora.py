@@ -85,6 +85,19 @@ def test_seats_follow_whoever_joins_leaves_and_is_trained_anew(decoder, batch):
         torch.testing.assert_close(run(decoder, batch, slots), alone)
 
 
+def test_a_slot_that_is_trained_in_place_answers_anew(decoder, batch):
+    attach(decoder, 16, slots=2)
+    fill(decoder, 0, r=16)
+    run(decoder, batch, [0, 0, 0, 0])
+
+    with torch.no_grad():
+        for lora in loras(decoder):
+            lora.a.mul_(1.5)  # what an optimizer does: nobody is told
+    found = run(decoder, batch, [0, 0, 0, 0])
+
+    torch.testing.assert_close(found, run(decoder, batch, 0))
+
+
 def test_an_adapter_keeps_its_seat_and_empty_seats_are_few():
     assert seated({3, 7}, ()) == (3, 7)
     assert seated({3, 7, 9}, (7, 3)) == (7, 3, 9)

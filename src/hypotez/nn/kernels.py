@@ -6,6 +6,7 @@ the step. For a processor, without gradients, in float32 or bfloat16; the tests 
 compiled when they are first called (some seconds, once: numba keeps them on disk).
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -100,6 +101,21 @@ def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) ->
     places = *(t.data_ptr() for t in (x, codes, scale)), added, out.data_ptr()
     loops.product(_team(), _threads(codes.numel()), _LIKE[x.dtype], *places, len(x), outputs, inputs)
     return out
+
+
+def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: Sequence[tuple[int, int]], y: Tensor) -> None:
+    """Add to each row of y (T, outputs) what the adapter in its seat makes of its row of x (T, inputs).
+
+    a (S, P * r, inputs), and for each of the P spans (start, stop) of outputs b (S, r, stop - start), scaled; seat (T,)
+    is -1 for no adapter. inputs and the spans are multiples of ``LANES``; y is contiguous and changed in place.
+    """
+    x = x.contiguous()
+    count, width, inputs = len(x), a.shape[1], a.shape[2]
+    work = count * width * (inputs + sum(stop - start for start, stop in spans) // len(spans))
+    ups = np.array([part.data_ptr() for part in b])
+    sizes = count, inputs, y.shape[1], len(a), width
+    places = x.data_ptr(), a.data_ptr(), ups, seat, np.array(spans), y.data_ptr()
+    loops.lora(_team(), _threads(work) if count > 1 else 1, _LIKE[x.dtype], *places, *sizes)
 
 
 @cache

@@ -316,3 +316,35 @@ def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
         _dots3(queries, keys, at, then, run, d, scores, column, stride)
     else:
         _dots4(queries, keys, at, then, run, d, scores, column, stride)
+
+
+@compiled()
+def lora(team, threads, like, x, a, ups, seat, spans, y, count, inputs, outputs, seats, width):
+    x, y = _array(x, like, (count, inputs)), _array(y, like, (count, outputs))
+    a = _array(a, like, (seats, width, inputs))
+    spread(team, threads, _lora_part, (like, x, a, ups, seat, spans, y))
+
+
+@compiled()
+def _lora_part(like, x, a, ups, seat, spans, y, part, parts):
+    count, d = x.shape
+    seats, width = a.shape[:2]
+    r = width // len(ups)
+    row = np.empty((1, d), np.float32)
+    thin = np.empty((1, width), np.float32)
+    sums = np.empty((1, y.shape[1]), np.float32)
+    for at in range(part, count, parts):
+        s = seat[at]
+        if s < 0:
+            continue
+        _widen(x[at], float32(1), row[0])
+        first = s * width * d
+        _dots1(row, a, first, first, width, d, thin, 0, width)
+        for p in range(len(ups)):
+            start, stop = spans[p]
+            size = stop - start
+            up = _array(ups[p], like, (seats, r, size))
+            out = y[at, start:stop]
+            _widen(out, float32(1), sums[0, :size])
+            _weigh1(thin, p * r, width, r, up, s * r * size, s * r * size, size, sums)
+            _narrowed(sums[0, :size], out)

@@ -1,13 +1,15 @@
 """LoRA (Hu et al. 2021) beside the wide matmuls: many adapters in slots, picked by row.
 
-A slot is a place for one adapter. When all rows of a call use one slot, it costs two thin matmuls on top of the wide
-one; when they differ, the adapters in use are copied side by side into seats (``rows.py``) as one wider rank, and a
-mask keeps each row to its own. Adapters may be kept in another dtype than the weights (float32 masters while training);
-only the thin matrices are converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
+A slot is a place for one adapter. When many rows of a call use one slot, it costs two thin matmuls on top of the wide
+one. When they differ or are few, the adapters in use are copied into seats (``rows.py``), where a compiled loop takes
+for each row its own; without it the seats side by side are one wider rank, and a mask keeps each row to its own.
+Adapters may be kept in another dtype than the weights (float32 masters while training); only the thin matrices are
+converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,9 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypotez.errors import InvalidRequest
+from hypotez.nn.fused import compiled
 from hypotez.nn.linear import Linear
 from hypotez.nn.rows import Rows
 
+FEW = 32  # rows of one slot from which on two matmuls beat the loop over rows
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj")
 
 
@@ -35,6 +39,7 @@ class Lora(nn.Module):
         self.scale = [1.0] * slots
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
+        self._copied = (0, 0)  # which versions of a and b the copies are of: training changes them in place
         self._seats_a = self.a.new_empty(0)  # (seats, P * r, inputs)
         self._seats_b: list[Tensor] = []  # of each part (seats, r, outputs), scaled
 
@@ -54,6 +59,11 @@ class Lora(nn.Module):
     def add(self, y: Tensor, x: Tensor, rows: Rows) -> None:
         """Add what the rows' adapters say about x (T, inputs) to y (T, outputs), in place and without a gradient."""
         assert not y.requires_grad, "a gradient is for rows of one slot"
+        if rows.seat is not None and (rows.slot is None or len(x) < FEW) and (kernels := self._kernels(x)) is not None:
+            self._take_seats(rows.seats, x.dtype)
+            spans = [(start, stop) for _, start, stop in self.parts]
+            kernels.lora(x, self._seats_a, self._seats_b, rows.seat, spans, y)
+            return
         if rows.slot is not None:
             s = rows.slot
             z = F.linear(x, self.a[s].to(x.dtype))
@@ -61,13 +71,25 @@ class Lora(nn.Module):
                 y[:, start:stop].addmm_(thin, b[s].t().to(x.dtype), alpha=self.scale[s])
             return
         assert rows.keep is not None
-        if tuple(self._seated[: len(rows.seats)]) != rows.seats or self._seats_a.dtype != x.dtype:
-            self._seat(rows.seats, x.dtype)
+        self._take_seats(rows.seats, x.dtype)
         count = len(rows.seats)
         z = F.linear(x, self._seats_a[:count].flatten(0, 1)).view(len(x), count, len(self.parts), self.r)
         z *= rows.keep[:, :, None, None]
         for p, ((_, start, stop), b) in enumerate(zip(self.parts, self._seats_b, strict=True)):
             y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[:count].flatten(0, 1))
+
+    def _kernels(self, x: Tensor) -> ModuleType | None:
+        kernels = compiled(x)
+        if kernels is None or any(n % kernels.LANES for n in (x.shape[1], *(b.shape[1] for b in self.b))):
+            return None
+        return kernels
+
+    def _take_seats(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
+        versions = self.a._version, sum(b._version for b in self.b)
+        if versions != self._copied:
+            self._copied, self._seated = versions, [-1] * len(self._seated)
+        if tuple(self._seated[: len(seats)]) != seats or self._seats_a.dtype != dtype:
+            self._seat(seats, dtype)
 
     def _seat(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
         """Copy the slots that are not in their seats yet."""

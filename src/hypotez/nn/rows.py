@@ -9,32 +9,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One slot that every row uses, or the seats and which of them each row uses."""
+    """The slot that every row uses, if it is one, and the seats and which of them each row uses."""
 
     slot: int | None
-    seats: tuple[int, ...] = ()  # the slot in each seat
-    keep: Tensor | None = None  # (T, S), 1 where the row uses the slot in that seat
+    seats: tuple[int, ...] = ()  # the slot in each seat; none where ``of`` was given one slot for all
+    seat: NDArray[np.int32] | None = None  # (T,), -1 for none
+    keep: Tensor | None = None  # (T, S), 1 where the row uses the slot in that seat; only where rows differ
 
     @classmethod
     def of(cls, slots: Tensor | int | None, dtype: torch.dtype, before: Sequence[int] = ()) -> Self | None:
         """``slots`` (T,), -1 for none; ``before`` the seats of the last pass. None where no row has an adapter."""
         if slots is None or isinstance(slots, int):
             return None if slots is None or slots < 0 else cls(slots)
-        used = set(slots.tolist())
-        active = used - {-1}
+        wanted = slots.tolist()
+        active = set(wanted) - {-1}
         if not active:
             return None
-        if len(used) == 1:
-            return cls(active.pop())
         seats = seated(active, before)
+        places = {slot: place for place, slot in enumerate(seats)}
+        seat = np.array([places.get(slot, -1) for slot in wanted], np.int32)
+        if len(set(wanted)) == 1:
+            return cls(wanted[0], seats, seat)
         keep = slots[:, None] == torch.tensor(seats, device=slots.device)
-        return cls(None, seats, keep.to(dtype))
+        return cls(None, seats, seat, keep.to(dtype))
 
 
 def seated(active: Iterable[int], before: Sequence[int]) -> tuple[int, ...]:
