@@ -136,7 +136,7 @@ def test_a_row_of_a_product_is_the_same_to_the_last_bit_alone_and_among_others(d
 @pytest.mark.parametrize("rank", [8, 16, 5])
 def test_rows_with_adapters_of_their_own(dtype, rank):
     x, y = torch.randn(9, 48).to(dtype), torch.randn(9, 80).to(dtype)
-    spans = [(0, 32), (64, 80)]
+    spans = np.array([(0, 32), (64, 80)])
     a = torch.randn(4, 2 * rank, 48).to(dtype)
     b = [torch.randn(4, rank, stop - start).to(dtype) for start, stop in spans]
     seat = np.array([0, 3, -1, 3, 1, 1, -1, 2, 0], np.int32)

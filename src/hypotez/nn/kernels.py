@@ -103,18 +103,19 @@ def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) ->
     return out
 
 
-def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: Sequence[tuple[int, int]], y: Tensor) -> None:
+def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[np.int64], y: Tensor) -> None:
     """Add to each row of y (T, outputs) what the adapter in its seat makes of its row of x (T, inputs).
 
-    a (S, P * r, inputs), and for each of the P spans (start, stop) of outputs b (S, r, stop - start), scaled; seat (T,)
-    is -1 for no adapter. inputs and the spans are multiples of ``LANES``; y is contiguous and changed in place.
+    a (S, P * r, inputs), and for each of the P spans of outputs b (S, r, its size), scaled; spans (P, 2) are where they
+    start and stop; seat (T,) is -1 for no adapter. inputs and the sizes are multiples of ``LANES``; y is contiguous
+    and changed in place.
     """
     x = x.contiguous()
     count, width, inputs = len(x), a.shape[1], a.shape[2]
-    work = count * width * (inputs + sum(stop - start for start, stop in spans) // len(spans))
+    work = count * width * (inputs + y.shape[1] // len(b))
     ups = np.array([part.data_ptr() for part in b])
     sizes = count, inputs, y.shape[1], len(a), width
-    places = x.data_ptr(), a.data_ptr(), ups, seat, np.array(spans), y.data_ptr()
+    places = x.data_ptr(), a.data_ptr(), ups, seat, spans, y.data_ptr()
     loops.lora(_team(), _threads(work) if count > 1 else 1, _LIKE[x.dtype], *places, *sizes)
 
 

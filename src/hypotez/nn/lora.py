@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +37,9 @@ class Lora(nn.Module):
         self.b = nn.ParameterList(
             torch.zeros(slots, stop - start, r, device=linear.weight.device) for _, start, stop in parts
         )
+        self._ups = tuple(self.b)  # the same parameters: a ParameterList takes its time
+        self._even = math.gcd(linear.inputs, *(stop - start for _, start, stop in parts))
+        self._spans = np.array([(start, stop) for _, start, stop in parts])
         self.scale = [1.0] * slots
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
@@ -61,8 +65,7 @@ class Lora(nn.Module):
         assert not y.requires_grad, "a gradient is for rows of one slot"
         if rows.seat is not None and (rows.slot is None or len(x) < FEW) and (kernels := self._kernels(x)) is not None:
             self._take_seats(rows.seats, x.dtype)
-            spans = [(start, stop) for _, start, stop in self.parts]
-            kernels.lora(x, self._seats_a, self._seats_b, rows.seat, spans, y)
+            kernels.lora(x, self._seats_a, self._seats_b, rows.seat, self._spans, y)
             return
         if rows.slot is not None:
             s = rows.slot
@@ -80,12 +83,10 @@ class Lora(nn.Module):
 
     def _kernels(self, x: Tensor) -> ModuleType | None:
         kernels = compiled(x)
-        if kernels is None or any(n % kernels.LANES for n in (x.shape[1], *(b.shape[1] for b in self.b))):
-            return None
-        return kernels
+        return kernels if kernels is not None and self._even % kernels.LANES == 0 else None
 
     def _take_seats(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
-        versions = self.a._version, sum(b._version for b in self.b)
+        versions = self.a._version, sum(b._version for b in self._ups)
         if versions != self._copied:
             self._copied, self._seated = versions, [-1] * len(self._seated)
         if tuple(self._seated[: len(seats)]) != seats or self._seats_a.dtype != dtype:

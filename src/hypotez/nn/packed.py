@@ -41,12 +41,14 @@ class Reordered:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+        self._multiply = torch.ops.mkldnn._linear_pointwise.default  # found once: the search costs as much as a norm
+        self._multiply_and_add = torch.ops.mkldnn._linear_pointwise.binary
 
     def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
         if residual is not None:
-            out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._weight, bias, "add")
+            out: Tensor = self._multiply_and_add(x, residual, self._weight, bias, "add")
         else:
-            out = torch.ops.mkldnn._linear_pointwise(x, self._weight, bias, "none", [], "")
+            out = self._multiply(x, self._weight, bias, "none", [], "")
         return out
 
 
