@@ -4,17 +4,12 @@ In torch they are thirty calls a layer and a tenth of a step. Sums are float32. 
 autograd. bfloat16 only. The loops are compiled when they are first called (some seconds, once: numba keeps them).
 """
 
-from functools import cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hypotez.nn import loops_back
-from hypotez.nn.native import team
-
-_SMALL = 1 << 16  # numbers that one thread works off before another one would have begun
 
 
 def rms_norm(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -22,14 +17,14 @@ def rms_norm(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> Tensor:
     dy, x = dy.contiguous(), x.contiguous()
     dx, size = torch.empty_like(x), x.shape[-1]
     arrays = _array(dy).reshape(-1, size), _array(x).reshape(-1, size), _array(weight)
-    loops_back.norm(_team(), _threads(x), *arrays, eps, _array(dx).reshape(-1, size))
+    loops_back.norm(*arrays, eps, _array(dx).reshape(-1, size))
     return dx
 
 
 def swiglu(dy: Tensor, gate_up: Tensor) -> Tensor:
     """dy (T, N), gate_up (T, 2 N) -> the gradient of gate_up."""
     both = torch.empty_like(gate_up, memory_format=torch.contiguous_format)
-    loops_back.swiglu(_team(), _threads(gate_up), _array(dy.contiguous()), _array(gate_up.contiguous()), _array(both))
+    loops_back.swiglu(_array(dy.contiguous()), _array(gate_up.contiguous()), _array(both))
     return both
 
 
@@ -37,7 +32,7 @@ def join_rotated(dq: Tensor, dk: Tensor, dv: Tensor, cos: Tensor, sin: Tensor) -
     """dq (T, H, Dh), dk and dv (T, KV, Dh) -> (T, H + 2 KV, Dh), dq and dk turned back; all of Dh is turned."""
     dqkv = dq.new_empty(len(dq), dq.shape[1] + 2 * dk.shape[1], dq.shape[2])
     arrays = [_array(t.contiguous()).reshape(len(t), -1) for t in (dq, dk, dv, cos, sin, dqkv)]
-    loops_back.join(_team(), _threads(dqkv), *arrays)
+    loops_back.join(*arrays)
     return dqkv
 
 
@@ -45,19 +40,10 @@ def softmax_(scores: Tensor, scale: float, queries: int, offset: int, window: in
     """Causal softmax of scores (N, G * queries, keys) times ``scale``, in place; the first query is key ``offset``."""
     keys = scores.shape[-1]
     rows = _array(scores).reshape(-1, keys)
-    loops_back.softmax(_team(), _threads(scores), rows, scale, queries, offset, window or keys)
+    loops_back.softmax(rows, scale, queries, offset, window or keys)
     return scores
 
 
 def _array(tensor: Tensor) -> NDArray[np.generic]:
     """The same memory as numpy sees it: bfloat16 as the bits."""
     return tensor.detach().view(torch.uint16).numpy()
-
-
-@cache
-def _team() -> tuple[int, int, int]:
-    return team() or (0, 0, 0)
-
-
-def _threads(x: Tensor) -> int:
-    return 1 if x.numel() < _SMALL or not _team()[0] else torch.get_num_threads()

@@ -1,7 +1,11 @@
 """The ways back of what lies between the matmuls of a training step, and its softmax, as numba compiles them.
 
-Every number is read once and written once; torch would walk over memory for each operation. What is split among
-threads does the share ``part`` of ``parts``. Knows arrays, no tensors.
+Every number is read once and written once; torch would walk over memory for each operation. In one thread, for each
+core trains a part of the batch of its own. Knows arrays, no tensors.
+
+No compiled function here calls another one but inlined. Of a function that is called LLVM makes two copies, alone and
+in its caller, with sums in another order; the process that compiles runs one, those that find the caller on disk the
+other, and a job that is killed and begun again would go on with other numbers.
 """
 
 import math
@@ -10,25 +14,16 @@ import numpy as np
 from numba import float32, uintp
 
 from hypotez.nn.loops import _exp, narrow, wide
-from hypotez.nn.native import compiled, spread
+from hypotez.nn.native import compiled
 
 
 @compiled()
-def norm(team, threads, dy, x, weight, eps, dx):
-    if threads == 1:
-        _norm_part(dy, x, weight, eps, dx, 0, 1)
-    else:
-        spread(team, threads, _norm_part, (dy, x, weight, eps, dx))
-
-
-@compiled()
-def _norm_part(dy, x, weight, eps, dx, part, parts):
-    count = len(x)
-    for row in range(count * part // parts, count * (part + 1) // parts):
+def norm(dy, x, weight, eps, dx):
+    for row in range(len(x)):
         _norm_row(dy[row], x[row], weight, float32(eps), dx[row])
 
 
-@compiled()
+@compiled(forceinline=True)
 def _norm_row(dy, x, weight, eps, dx):
     size = len(x)
     total, along = float32(0), float32(0)
@@ -42,21 +37,13 @@ def _norm_row(dy, x, weight, eps, dx):
 
 
 @compiled()
-def swiglu(team, threads, dy, gate_up, both):
-    if threads == 1:
-        _swiglu_part(dy, gate_up, both, 0, 1)
-    else:
-        spread(team, threads, _swiglu_part, (dy, gate_up, both))
-
-
-@compiled()
-def _swiglu_part(dy, gate_up, both, part, parts):
+def swiglu(dy, gate_up, both):
     count, size = dy.shape
-    for row in range(count * part // parts, count * (part + 1) // parts):
+    for row in range(count):
         _swiglu_row(dy[row], gate_up[row, :size], gate_up[row, size:], both[row, :size], both[row, size:])
 
 
-@compiled()
+@compiled(forceinline=True)
 def _swiglu_row(dy, gate, up, dgate, dup):
     for i in range(len(dy)):
         x, d = wide(gate[i]), wide(dy[i])
@@ -66,17 +53,9 @@ def _swiglu_row(dy, gate, up, dgate, dup):
 
 
 @compiled()
-def join(team, threads, dq, dk, dv, cos, sin, dqkv):
-    if threads == 1:
-        _join_part(dq, dk, dv, cos, sin, dqkv, 0, 1)
-    else:
-        spread(team, threads, _join_part, (dq, dk, dv, cos, sin, dqkv))
-
-
-@compiled()
-def _join_part(dq, dk, dv, cos, sin, dqkv, part, parts):
+def join(dq, dk, dv, cos, sin, dqkv):
     count, queries, keys = len(dq), dq.shape[1], dk.shape[1]
-    for row in range(count * part // parts, count * (part + 1) // parts):
+    for row in range(count):
         out = dqkv[row]
         _turn_back(dq[row], cos[row], sin[row], out[:queries])
         _turn_back(dk[row], cos[row], sin[row], out[queries : queries + keys])
@@ -85,7 +64,7 @@ def _join_part(dq, dk, dv, cos, sin, dqkv, part, parts):
             left[i] = values[i]
 
 
-@compiled()
+@compiled(forceinline=True)
 def _turn_back(x, cos, sin, out):
     """Some heads of one row, end to end."""
     size = uintp(len(cos))
@@ -99,18 +78,9 @@ def _turn_back(x, cos, sin, out):
 
 
 @compiled()
-def softmax(team, threads, scores, scale, queries, offset, window):
-    if threads == 1:
-        _softmax_part(scores, scale, queries, offset, window, 0, 1)
-    else:
-        spread(team, threads, _softmax_part, (scores, scale, queries, offset, window))
-
-
-@compiled()
-def _softmax_part(scores, scale, queries, offset, window, part, parts):
-    count = len(scores)
+def softmax(scores, scale, queries, offset, window):
     row = np.empty(scores.shape[1], np.float32)
-    for at in range(count * part // parts, count * (part + 1) // parts):
+    for at in range(len(scores)):
         stop = offset + at % queries + 1
         start = max(0, stop - window)
         _softmax_row(scores[at, start:stop], float32(scale), row[start:stop])
@@ -118,7 +88,7 @@ def _softmax_part(scores, scale, queries, offset, window, part, parts):
         scores[at, stop:] = 0
 
 
-@compiled()
+@compiled(forceinline=True)
 def _softmax_row(scores, scale, row):
     top = wide(scores[0]) * scale
     for i in range(len(row)):
