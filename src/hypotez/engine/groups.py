@@ -13,6 +13,7 @@ from hypotez.engine.reply import Reply
 from hypotez.engine.request import read
 from hypotez.engine.sequence import Sequence as TokenSequence
 from hypotez.nn.decoder import Decoder
+from hypotez.nn.lora import loras
 from hypotez.text import Chat
 
 Json = dict[str, Any]
@@ -55,9 +56,14 @@ class GroupSampler:
             parameter.requires_grad_(True)
         self._chat, self._grammars, self._body = chat, grammars, body
         self._slot = -1 if slot is None else slot
+        self._weights: str | None = None  # that wrote last
 
     def write(self, rows: Sequence[Json], seeds: Sequence[int], count: int, weights: str) -> list[list[Written]]:
         """``count`` replies to each row's messages (and tools). Other ``weights`` find nothing in the prefix cache."""
+        if weights != self._weights:
+            self._weights = weights
+            for lora in loras(self._engine.decoder) if self._slot >= 0 else ():
+                lora.changed(self._slot)
         groups = [self._group(row, seed, count, weights) for row, seed in zip(rows, seeds, strict=True)]
         written = {one.sequence: one for group in groups for one in group}
         # the first of each group goes ahead, and the others find its prompt computed

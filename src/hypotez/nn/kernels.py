@@ -16,13 +16,16 @@ from torch import Tensor
 
 from hypotez.nn import loops
 from hypotez.nn.lanes import LANES as LANES  # of which rows of products are multiples
-from hypotez.nn.native import team
+from hypotez.nn.native import Guarded, team
 
 _SMALL = 1 << 14  # multiplications that one thread does before another one would have begun
 
 _LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0)}  # numpy has no bfloat16: its bits
 
 Array = NDArray[np.int32]
+
+_norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
+_attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
 
 
 def usable(x: Tensor) -> bool:
@@ -36,7 +39,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tens
     out = torch.empty_like(x)
     size = x.shape[-1]
     places = x.data_ptr(), weight.data_ptr(), eps, offset, out.data_ptr()
-    loops.norm(_team(), _threads(x.numel()), _LIKE[x.dtype], *places, x.numel() // size, size)
+    _norm(x.dtype, _team(), _threads(x.numel()), _LIKE[x.dtype], *places, x.numel() // size, size)
     return out
 
 
@@ -46,7 +49,7 @@ def swiglu(gate_up: Tensor) -> Tensor:
     count, size = len(gate_up), gate_up.shape[1] // 2
     out = gate_up.new_empty(count, size)
     places = gate_up.data_ptr(), out.data_ptr()
-    loops.swiglu(_team(), _threads(8 * count * size), _LIKE[out.dtype], *places, count, size)
+    _swiglu(out.dtype, _team(), _threads(8 * count * size), _LIKE[out.dtype], *places, count, size)
     return out
 
 
@@ -57,7 +60,7 @@ def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Te
     kv = (both - heads) // 2
     q, k, v = (qkv.new_empty(count, n, size) for n in (heads, kv, kv))
     places = (t.data_ptr() for t in (qkv, cos, sin, q, k, v))
-    loops.split(_team(), _threads(qkv.numel()), _LIKE[q.dtype], *places, count, heads, kv, size, cos.shape[-1])
+    _split(q.dtype, _team(), _threads(qkv.numel()), _LIKE[q.dtype], *places, count, heads, kv, size, cos.shape[-1])
     return q, k, v
 
 
@@ -83,8 +86,17 @@ def attend(
     tensors = (t.data_ptr() for t in (q, k, v, keys, values))
     threads = _threads(work * q.shape[1] * q.shape[2])
     how = window or 0, softcap or 0.0
-    loops.attend(
-        _team(), threads, _LIKE[q.dtype], *tensors, *places, *how, out.data_ptr(), q.shape[1], tuple(keys.shape)
+    _attend(
+        q.dtype,
+        _team(),
+        threads,
+        _LIKE[q.dtype],
+        *tensors,
+        *places,
+        *how,
+        out.data_ptr(),
+        q.shape[1],
+        tuple(keys.shape),
     )
     return out
 
@@ -99,7 +111,7 @@ def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) ->
     out = x.new_empty(len(x), outputs)
     added = residual.contiguous().data_ptr() if residual is not None else 0
     places = *(t.data_ptr() for t in (x, codes, scale)), added, out.data_ptr()
-    loops.product(_team(), _threads(codes.numel()), _LIKE[x.dtype], *places, len(x), outputs, inputs)
+    _product(x.dtype, _team(), _threads(codes.numel()), _LIKE[x.dtype], *places, len(x), outputs, inputs)
     return out
 
 
@@ -116,7 +128,7 @@ def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[
     ups = np.array([part.data_ptr() for part in b])
     sizes = count, inputs, y.shape[1], len(a), width
     places = x.data_ptr(), a.data_ptr(), ups, seat, spans, y.data_ptr()
-    loops.lora(_team(), _threads(work) if count > 1 else 1, _LIKE[x.dtype], *places, *sizes)
+    _lora(x.dtype, _team(), _threads(work) if count > 1 else 1, _LIKE[x.dtype], *places, *sizes)
 
 
 @cache

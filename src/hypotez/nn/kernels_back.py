@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypotez.nn import loops_back
+from hypotez.nn.native import Guarded
+
+_KIND = "bfloat16"
+_norm, _swiglu = Guarded(loops_back.norm), Guarded(loops_back.swiglu)
+_join, _softmax = Guarded(loops_back.join), Guarded(loops_back.softmax)
 
 
 def rms_norm(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -17,14 +22,14 @@ def rms_norm(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> Tensor:
     dy, x = dy.contiguous(), x.contiguous()
     dx, size = torch.empty_like(x), x.shape[-1]
     arrays = _array(dy).reshape(-1, size), _array(x).reshape(-1, size), _array(weight)
-    loops_back.norm(*arrays, eps, _array(dx).reshape(-1, size))
+    _norm(_KIND, *arrays, eps, _array(dx).reshape(-1, size))
     return dx
 
 
 def swiglu(dy: Tensor, gate_up: Tensor) -> Tensor:
     """dy (T, N), gate_up (T, 2 N) -> the gradient of gate_up."""
     both = torch.empty_like(gate_up, memory_format=torch.contiguous_format)
-    loops_back.swiglu(_array(dy.contiguous()), _array(gate_up.contiguous()), _array(both))
+    _swiglu(_KIND, _array(dy.contiguous()), _array(gate_up.contiguous()), _array(both))
     return both
 
 
@@ -32,7 +37,7 @@ def join_rotated(dq: Tensor, dk: Tensor, dv: Tensor, cos: Tensor, sin: Tensor) -
     """dq (T, H, Dh), dk and dv (T, KV, Dh) -> (T, H + 2 KV, Dh), dq and dk turned back; all of Dh is turned."""
     dqkv = dq.new_empty(len(dq), dq.shape[1] + 2 * dk.shape[1], dq.shape[2])
     arrays = [_array(t.contiguous()).reshape(len(t), -1) for t in (dq, dk, dv, cos, sin, dqkv)]
-    loops_back.join(*arrays)
+    _join(_KIND, *arrays)
     return dqkv
 
 
@@ -40,7 +45,7 @@ def softmax_(scores: Tensor, scale: float, queries: int, offset: int, window: in
     """Causal softmax of scores (N, G * queries, keys) times ``scale``, in place; the first query is key ``offset``."""
     keys = scores.shape[-1]
     rows = _array(scores).reshape(-1, keys)
-    loops_back.softmax(rows, scale, queries, offset, window or keys)
+    _softmax(_KIND, rows, scale, queries, offset, window or keys)
     return scores
 
 

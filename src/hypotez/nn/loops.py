@@ -205,14 +205,7 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
                 run = min(size - p % size, length - p)
                 at = ((blocks[owner, p // size] * kv + head) * size + p % size) * d
                 then = (blocks[owner, min(p // size + _AHEAD, (length - 1) // size)] * kv + head) * size * d
-                if n == 1:
-                    _weigh1(scores, p, room, run, values, at, then, d, sums)
-                elif n == 2:
-                    _weigh2(scores, p, room, run, values, at, then, d, sums)
-                elif n == 3:
-                    _weigh3(scores, p, room, run, values, at, then, d, sums)
-                else:
-                    _weigh4(scores, p, room, run, values, at, then, d, sums)
+                _weigh(n, scores, p, room, run, values, at, then, d, sums)
                 p += run
             for j in range(n):
                 _narrowed(sums[j], out[row, head * group + start + j])
@@ -330,21 +323,38 @@ def _lora_part(like, x, a, ups, seat, spans, y, part, parts):
     count, d = x.shape
     seats, width = a.shape[:2]
     r = width // len(ups)
-    row = np.empty((1, d), np.float32)
-    thin = np.empty((1, width), np.float32)
-    sums = np.empty((1, y.shape[1]), np.float32)
-    for at in range(part, count, parts):
-        s = seat[at]
-        if s < 0:
-            continue
-        _widen(x[at], float32(1), row[0])
-        first = s * width * d
-        _dots1(row, a, first, first, width, d, thin, 0, width)
-        for p in range(len(ups)):
-            start, stop = spans[p]
-            size = stop - start
-            up = _array(ups[p], like, (seats, r, size))
-            out = y[at, start:stop]
-            _widen(out, float32(1), sums[0, :size])
-            _weigh1(thin, p * r, width, r, up, s * r * size, s * r * size, size, sums)
-            _narrowed(sums[0, :size], out)
+    rows = np.empty((4, d), np.float32)
+    thin = np.empty((4, width), np.float32)
+    sums = np.empty(4 * y.shape[1], np.float32)
+    at, end = count * part // parts, count * (part + 1) // parts
+    while at < end:
+        s, n = seat[at], 1
+        while n < 4 and at + n < end and seat[at + n] == s:  # neighbours of one adapter share its reading
+            n += 1
+        if s >= 0:
+            for j in range(n):
+                _widen(x[at + j], float32(1), rows[j])
+            first = s * width * d
+            _dot(n, rows, a, first, first, width, d, thin, 0, width)
+            for p in range(len(ups)):
+                start, stop = spans[p]
+                size = stop - start
+                up = _array(ups[p], like, (seats, r, size))
+                for j in range(n):
+                    _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
+                _weigh(n, thin, p * r, width, r, up, s * r * size, s * r * size, size, sums)
+                for j in range(n):
+                    _narrowed(sums[j * size : (j + 1) * size], y[at + j, start:stop])
+        at += n
+
+
+@compiled()
+def _weigh(n, weights, column, stride, count, value, at, then, d, out):
+    if n == 1:
+        _weigh1(weights, column, stride, count, value, at, then, d, out)
+    elif n == 2:
+        _weigh2(weights, column, stride, count, value, at, then, d, out)
+    elif n == 3:
+        _weigh3(weights, column, stride, count, value, at, then, d, out)
+    else:
+        _weigh4(weights, column, stride, count, value, at, then, d, out)

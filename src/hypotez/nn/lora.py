@@ -1,8 +1,8 @@
 """LoRA (Hu et al. 2021) beside the wide matmuls: many adapters in slots, picked by row.
 
-A slot is a place for one adapter. When many rows of a call use one slot, it costs two thin matmuls on top of the wide
-one. When they differ or are few, the adapters in use are copied into seats (``rows.py``), where a compiled loop takes
-for each row its own; without it the seats side by side are one wider rank, and a mask keeps each row to its own.
+A slot is a place for one adapter. In serving the adapters of a call's rows are copied into seats (``rows.py``), where a
+compiled loop takes for each row its own, in an order that depends on that row alone. Without it, rows of one slot cost
+two thin matmuls on top of the wide one, and of several the seats side by side are one wider rank, with a mask.
 Adapters may be kept in another dtype than the weights (float32 masters while training); only the thin matrices are
 converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
 """
@@ -22,7 +22,6 @@ from hypotez.nn.fused import compiled
 from hypotez.nn.linear import Linear
 from hypotez.nn.rows import Rows
 
-FEW = 32  # rows of one slot from which on two matmuls beat the loop over rows
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj")
 
 
@@ -37,19 +36,21 @@ class Lora(nn.Module):
         self.b = nn.ParameterList(
             torch.zeros(slots, stop - start, r, device=linear.weight.device) for _, start, stop in parts
         )
-        self._ups = tuple(self.b)  # the same parameters: a ParameterList takes its time
         self._even = math.gcd(linear.inputs, *(stop - start for _, start, stop in parts))
         self._spans = np.array([(start, stop) for _, start, stop in parts])
         self.scale = [1.0] * slots
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
-        self._copied = (0, 0)  # which versions of a and b the copies are of: training changes them in place
         self._seats_a = self.a.new_empty(0)  # (seats, P * r, inputs)
         self._seats_b: list[Tensor] = []  # of each part (seats, r, outputs), scaled
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
-        """Also tells that the slot's matrices are others now."""
+        """Also tells that the slot's matrices are others now (``changed``)."""
         self.scale[slot], self.rank[slot] = scale, rank
+        self.changed(slot)
+
+    def changed(self, slot: int) -> None:
+        """The slot's matrices were written to: its copy in a seat is stale. Training calls it before it serves."""
         self._seated = [-1 if seated == slot else seated for seated in self._seated]
 
     def forward(self, x: Tensor, linear: Linear, slot: int, residual: Tensor | None) -> Tensor:
@@ -63,7 +64,7 @@ class Lora(nn.Module):
     def add(self, y: Tensor, x: Tensor, rows: Rows) -> None:
         """Add what the rows' adapters say about x (T, inputs) to y (T, outputs), in place and without a gradient."""
         assert not y.requires_grad, "a gradient is for rows of one slot"
-        if rows.seat is not None and (rows.slot is None or len(x) < FEW) and (kernels := self._kernels(x)) is not None:
+        if rows.seat is not None and (kernels := self._kernels(x)) is not None:
             self._take_seats(rows.seats, x.dtype)
             kernels.lora(x, self._seats_a, self._seats_b, rows.seat, self._spans, y)
             return
@@ -86,9 +87,6 @@ class Lora(nn.Module):
         return kernels if kernels is not None and self._even % kernels.LANES == 0 else None
 
     def _take_seats(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
-        versions = self.a._version, sum(b._version for b in self._ups)
-        if versions != self._copied:
-            self._copied, self._seated = versions, [-1] * len(self._seated)
         if tuple(self._seated[: len(seats)]) != seats or self._seats_a.dtype != dtype:
             self._seat(seats, dtype)
 

@@ -6,8 +6,10 @@ compiles to), in about two microseconds. Where torch was built on another runtim
 """
 
 import ctypes
+import fcntl
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,44 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(**options)(function)
 
     return decorate
+
+
+class Guarded:
+    """A compiled function whose first call, for each kind of numbers, is made while no other process makes one.
+
+    numba keeps what it compiled in files numbered by what each process found in the folder: of two that compile at
+    once for different types, one may be given the other's code. The rest wait and find theirs on disk.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self._known: set[object] = set()
+
+    def __call__(self, kind: object, *arguments: Any) -> None:
+        """``kind`` stands for the types of the arguments: equal ones have equal types."""
+        if kind in self._known:
+            self._function(*arguments)
+            return
+        with _alone(self._function.stats.cache_path):
+            self._function(*arguments)
+        self._known.add(kind)
+
+
+@contextmanager
+def _alone(folder: str | None) -> Iterator[None]:
+    """One process at a time, as far as the folder can be written to."""
+    if folder is None:
+        yield
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock = (Path(folder) / "compiling.lock").open("a")
+    except OSError:  # nothing is kept there, then
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @cache
