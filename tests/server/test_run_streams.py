@@ -165,7 +165,7 @@ def test_cancelling_is_told_to_whoever_follows(scene):
 
 
 def test_an_expired_run_says_so_in_its_stream(scene):
-    server = scene(Slow("word " * 1000, 0.02), run_seconds=1)
+    server = scene(Slow("word " * 1000, 0.02), run_seconds=3)
 
     with stream(server) as events:
         names = told(events)
