@@ -6,6 +6,7 @@ installed: ``kernels`` without gradients, and in bfloat16 ``kernels_back`` for t
 """
 
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -17,33 +18,24 @@ from hypotez.nn.rope import rotate
 
 
 @cache
-def _installed() -> ModuleType | None:
+def _installed(name: str) -> ModuleType | None:
+    """Compiled loops of this room; None without numba."""
     try:
-        from hypotez.nn import kernels
+        return import_module(f"hypotez.nn.{name}")
     except ImportError:
         return None
-    return kernels
 
 
 def compiled(x: Tensor) -> ModuleType | None:
     """The compiled loops, where they can do the work on ``x``: on a processor, and nobody wants a gradient."""
-    if torch.is_grad_enabled() or (kernels := _installed()) is None or not kernels.usable(x):
+    if torch.is_grad_enabled() or (kernels := _installed("kernels")) is None or not kernels.usable(x):
         return None
     return kernels
 
 
-@cache
-def _back() -> ModuleType | None:
-    try:
-        from hypotez.nn import kernels_back
-    except ImportError:
-        return None
-    return kernels_back
-
-
 def ways_back(x: Tensor) -> ModuleType | None:
     """The compiled ways back. For bfloat16: it is for models so large that loading the loops, half a second, pays."""
-    return _back() if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
+    return _installed("kernels_back") if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -8,6 +8,7 @@ compiled when they are first called (some seconds, once: numba keeps them on dis
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,13 +34,13 @@ def usable(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float32)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float, offset: float = 0.0) -> Tensor:
-    """x (..., D) over its last dimension, times ``offset + weight`` (D,), summed and multiplied in float32."""
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x (..., D) over its last dimension, times weight (D,), summed and multiplied in float32."""
     x = x.contiguous()
     out = torch.empty_like(x)
     size = x.shape[-1]
-    places = x.data_ptr(), weight.data_ptr(), eps, offset, out.data_ptr()
-    _norm(x.dtype, _team(), _threads(x.numel()), _LIKE[x.dtype], *places, x.numel() // size, size)
+    places = x.data_ptr(), weight.data_ptr(), eps, out.data_ptr()
+    _run(_norm, x, x.numel(), *places, x.numel() // size, size)
     return out
 
 
@@ -49,7 +50,7 @@ def swiglu(gate_up: Tensor) -> Tensor:
     count, size = len(gate_up), gate_up.shape[1] // 2
     out = gate_up.new_empty(count, size)
     places = gate_up.data_ptr(), out.data_ptr()
-    _swiglu(out.dtype, _team(), _threads(8 * count * size), _LIKE[out.dtype], *places, count, size)
+    _run(_swiglu, out, 8 * count * size, *places, count, size)
     return out
 
 
@@ -60,7 +61,7 @@ def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Te
     kv = (both - heads) // 2
     q, k, v = (qkv.new_empty(count, n, size) for n in (heads, kv, kv))
     places = (t.data_ptr() for t in (qkv, cos, sin, q, k, v))
-    _split(q.dtype, _team(), _threads(qkv.numel()), _LIKE[q.dtype], *places, count, heads, kv, size, cos.shape[-1])
+    _run(_split, q, qkv.numel(), *places, count, heads, kv, size, cos.shape[-1])
     return q, k, v
 
 
@@ -84,20 +85,8 @@ def attend(
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     out = torch.empty_like(q)
     tensors = (t.data_ptr() for t in (q, k, v, keys, values))
-    threads = _threads(work * q.shape[1] * q.shape[2])
-    how = window or 0, softcap or 0.0
-    _attend(
-        q.dtype,
-        _team(),
-        threads,
-        _LIKE[q.dtype],
-        *tensors,
-        *places,
-        *how,
-        out.data_ptr(),
-        q.shape[1],
-        tuple(keys.shape),
-    )
+    how = window or 0, softcap or 0.0, out.data_ptr(), q.shape[1], tuple(keys.shape)
+    _run(_attend, q, work * q.shape[1] * q.shape[2], *tensors, *places, *how)
     return out
 
 
@@ -106,12 +95,11 @@ def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) ->
 
     codes are int8 (outputs, inputs), inputs a multiple of ``LANES``; scale (outputs,).
     """
-    x = x.contiguous()
+    x, added = x.contiguous(), residual.contiguous() if residual is not None else None
     outputs, inputs = codes.shape
     out = x.new_empty(len(x), outputs)
-    added = residual.contiguous().data_ptr() if residual is not None else 0
-    places = *(t.data_ptr() for t in (x, codes, scale)), added, out.data_ptr()
-    _product(x.dtype, _team(), _threads(codes.numel()), _LIKE[x.dtype], *places, len(x), outputs, inputs)
+    places = *(t.data_ptr() for t in (x, codes, scale)), added.data_ptr() if added is not None else 0, out.data_ptr()
+    _run(_product, x, codes.numel(), *places, len(x), outputs, inputs)
     return out
 
 
@@ -128,7 +116,12 @@ def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[
     ups = np.array([part.data_ptr() for part in b])
     sizes = count, inputs, y.shape[1], len(a), width
     places = x.data_ptr(), a.data_ptr(), ups, seat, spans, y.data_ptr()
-    _lora(x.dtype, _team(), _threads(work) if count > 1 else 1, _LIKE[x.dtype], *places, *sizes)
+    _run(_lora, x, work if count > 1 else 0, *places, *sizes)  # a row is not split
+
+
+def _run(loop: Guarded, like: Tensor, work: int, *arguments: Any) -> None:
+    """Call the loop for numbers like these, on as many threads as so many multiplications are worth."""
+    loop(like.dtype, _team(), _threads(work), _LIKE[like.dtype], *arguments)
 
 
 @cache

@@ -60,27 +60,27 @@ def _array(address, like, shape):
 
 
 @compiled()
-def norm(team, threads, like, x, weight, eps, offset, out, count, size):
+def norm(team, threads, like, x, weight, eps, out, count, size):
     x, out = _array(x, like, (count, size)), _array(out, like, (count, size))
     weight = _array(weight, like, (size,))
-    spread(team, threads, _norm_part, (x, weight, eps, offset, out))
+    spread(team, threads, _norm_part, (x, weight, eps, out))
 
 
 @compiled()
-def _norm_part(x, weight, eps, offset, out, part, parts):
+def _norm_part(x, weight, eps, out, part, parts):
     count = len(x)
     for row in range(count * part // parts, count * (part + 1) // parts):
-        _normed(x[row], weight, float32(eps), float32(offset), out[row])
+        _normed(x[row], weight, float32(eps), out[row])
 
 
 @compiled()
-def _normed(x, weight, eps, offset, out):
+def _normed(x, weight, eps, out):
     total = float32(0)
     for i in range(len(x)):
         total += wide(x[i]) * wide(x[i])
     scale = float32(1) / math.sqrt(total / float32(len(x)) + eps)
     for i in range(len(x)):
-        out[i] = narrow(wide(x[i]) * scale * (offset + wide(weight[i])), out)
+        out[i] = narrow(wide(x[i]) * scale * wide(weight[i]), out)
 
 
 @compiled()
