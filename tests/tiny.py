@@ -48,6 +48,14 @@ def tokenizer_folder(folder: Path, template: str | None = None, **config: object
     return folder
 
 
+def serving_decoder(dtype: torch.dtype, **fields: object) -> Decoder:
+    """Random weights that no test trains, always the same; ``fields`` are the config's, where they matter."""
+    shape = {"hidden_size": 64, "heads": 4, "kv_heads": 2, "head_dim": 16, "initializer_range": 0.1}
+    decoder = Decoder(DecoderConfig(**{**shape, **fields}))
+    decoder.reset(seed=0)
+    return decoder.to(dtype).requires_grad_(False)
+
+
 def model_folder(folder: Path, seed: int = 0, context: int = 1024) -> Path:
     """``folder`` with a two-layer Llama of random weights and the tokenizer above; it babbles, always the same."""
     tokenizer_folder(folder)

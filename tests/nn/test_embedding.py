@@ -2,24 +2,17 @@
 
 import pytest
 import torch
+from tests.tiny import serving_decoder
 
 from hypotez.engine.precision import native_bfloat16
 from hypotez.nn.attention import Packed
-from hypotez.nn.config import DecoderConfig
-from hypotez.nn.decoder import Decoder
 from hypotez.nn.embedding import SharedEmbedding, share_embedding
 from hypotez.nn.packed import Weights, pack
 
 
 def large(dtype, **fields):
     """Layers wide enough that the embedding is worth packing."""
-    config = DecoderConfig(
-        **{"vocab_size": 192, "hidden_size": 64, "intermediate_size": 256, "layers": 3, "heads": 4, "kv_heads": 2,
-           "head_dim": 16, "initializer_range": 0.1, "tied": True, **fields},
-    )  # fmt: skip
-    decoder = Decoder(config)
-    decoder.reset(seed=0)
-    return decoder.to(dtype).requires_grad_(False)
+    return serving_decoder(dtype, **{"vocab_size": 192, "intermediate_size": 256, "layers": 3, "tied": True, **fields})
 
 
 def logits(decoder):

@@ -3,24 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.tiny import serving_decoder
 
 from hypotez.errors import SettingsError
 from hypotez.nn.attention import Packed
-from hypotez.nn.config import DecoderConfig
-from hypotez.nn.decoder import Decoder
 from hypotez.nn.linear import Linear
 from hypotez.nn.lora import attach, initialise, loras
 from hypotez.nn.packed import GROUP, Weights, four_bits, pack
 
 
 def small(dtype=torch.bfloat16, **fields):
-    config = DecoderConfig(
-        **{"vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "layers": 2, "heads": 4, "kv_heads": 2,
-           "head_dim": 16, "initializer_range": 0.1, "tied": False, **fields},
-    )  # fmt: skip
-    decoder = Decoder(config)
-    decoder.reset(seed=0)
-    return decoder.to(dtype).requires_grad_(False)
+    return serving_decoder(dtype, **{"vocab_size": 96, "intermediate_size": 96, "layers": 2, "tied": False, **fields})
 
 
 def logits(decoder, slots=None):
