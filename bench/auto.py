@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from hypotez.demo import answers, held_out, is_right
+from hypotez.engine.engine import Engine, EngineOptions
+from hypotez.engine.sequence import Sampling
+from hypotez.engine.sequence import Sequence as TokenSequence
 from hypotez.nn.adapters import load_adapter
-from hypotez.nn.attention import Packed
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import load
 from hypotez.pocket import FOLDER
@@ -106,23 +108,17 @@ def write(rows: Sequence[Row], path: Path) -> Path:
     return path
 
 
-@torch.no_grad()
 def replies(decoder: Decoder, chat: Chat, questions: Sequence[str], most: int = 32) -> list[str]:
-    """The likeliest ones, all at once, without a cache: short ones only."""
-    said: list[list[int]] = [chat.encode([{"role": "user", "content": question}]) for question in questions]
-    begun, writing = [len(ids) for ids in said], list(range(len(said)))
-    for _ in range(most):
-        attend = Packed([len(said[i]) for i in writing], decoder.config.windows, decoder.config.attention_softcap)
-        tokens = torch.tensor([token for i in writing for token in said[i]])
-        ends = torch.tensor([len(said[i]) for i in writing]).cumsum(0) - 1
-        hidden = decoder(tokens, attend.positions(tokens.device), attend, 0)[ends]
-        likeliest = (hidden @ decoder.embed_tokens.weight.T).argmax(1).tolist()
-        for i, token in zip(writing, likeliest, strict=True):
-            said[i].append(token)
-        writing = [i for i in writing if said[i][-1] not in decoder.config.eos_token_ids]
-        if not writing:
-            break
-    return [chat.decode(ids[start:]) for ids, start in zip(said, begun, strict=True)]
+    """The likeliest ones, by the adapter in slot 0."""
+    wish = Sampling(max_tokens=most, temperature=0.0)
+    prompts = (chat.encode([{"role": "user", "content": question}]) for question in questions)
+    written = [TokenSequence(prompt, wish, eos_ids=chat.eos_ids, slot=0) for prompt in prompts]
+    engine = Engine(decoder, EngineOptions(max_queue=len(written)))
+    for one in written:
+        engine.add(one)
+    while engine.busy:
+        engine.step()
+    return [chat.decode(one.tokens[one.prompt_length :]) for one in written]
 
 
 def measure(rows: Sequence[Row], asked: Sequence[Row], seed: int, folder: Path, **point: Any) -> tuple[int, Silent]:
