@@ -70,29 +70,43 @@ def test_a_number_that_is_none_stays_none(dtype):
 
 @pytest.mark.parametrize("softcap", [None, 5.0])
 @pytest.mark.parametrize("window", [None, 37])
-@pytest.mark.parametrize("group", [1, 2, 3, 4, 7])
-def test_attention_of_a_mixed_step(dtype, group, window, softcap):
+@pytest.mark.parametrize(("group", "size"), [(1, 16), (2, 32), (3, 16), (4, 8), (7, 16), (3, 8)])
+def test_attention_of_a_mixed_step(dtype, group, size, window, softcap):
     config = DecoderConfig(
         vocab_size=8, hidden_size=32, intermediate_size=8, layers=1, heads=2 * group, kv_heads=2, head_dim=32,
         windows=(window,), attention_softcap=softcap,
     )  # fmt: skip
-    cache = Cache(config, blocks=60, size=16, dtype=dtype)
+    cache = Cache(config, blocks=80, size=size, dtype=dtype)
     cache.keys[0].normal_()
     cache.values[0].normal_()
-    free = torch.randperm(60).tolist()
+    free = torch.randperm(80).tolist()
     shapes = [(0, 1), (15, 1), (16, 1), (150, 1), (0, 33), (17, 9)]
-    spans = [Span(start, count, [free.pop() for _ in range(-(-(start + count) // 16))]) for start, count in shapes]
+    spans = [Span(start, count, [free.pop() for _ in range(-(-(start + count) // size))]) for start, count in shapes]
     rows = sum(span.count for span in spans)
     q, k, v = torch.randn(rows, 2 * group, 32), torch.randn(rows, 2, 32), torch.randn(rows, 2, 32)
 
     out = Paged(cache, spans)(0, q.to(dtype), k.to(dtype), v.to(dtype))
 
-    exact = Cache(config, blocks=60, size=16, dtype=torch.float32)
-    exact.keys[0].copy_(cache.keys[0])
-    exact.values[0].copy_(cache.values[0])
+    exact = Cache(config, blocks=80, size=size, dtype=torch.float32)
+    for mine, theirs in zip(exact.rows(0), cache.rows(0), strict=True):
+        mine.copy_(theirs)
     queries = q.to(dtype).float().split([span.count for span in spans])
     expected = [plain(exact, 0, part, span, window, softcap) for part, span in zip(queries, spans, strict=True)]
-    torch.testing.assert_close(out, torch.cat(expected).to(dtype), **NEAR[dtype])
+    near = NEAR[dtype] if dtype is torch.float32 else {"rtol": 2**-7, "atol": 2**-7}  # the weights are rounded, too
+    torch.testing.assert_close(out, torch.cat(expected).to(dtype), **near)
+
+
+def test_no_number_in_a_block_used_before_spoils_the_next_sequence(dtype):
+    config = DecoderConfig(vocab_size=8, hidden_size=8, intermediate_size=8, layers=1, heads=4, kv_heads=2, head_dim=16)
+    cache = Cache(config, blocks=4, size=16, dtype=dtype)
+    cache.keys[0].fill_(float("nan"))
+    cache.values[0].fill_(float("nan"))
+    rows = [torch.randn(21, heads, 16).to(dtype) for heads in (4, 2, 2)]
+
+    prompt = Paged(cache, [Span(0, 19, [2, 1])])(0, *(t[:19] for t in rows))
+    written = [Paged(cache, [Span(i, 1, [2, 1])])(0, *(t[i : i + 1] for t in rows)) for i in (19, 20)]
+
+    assert not torch.cat([prompt, *written]).isnan().any()
 
 
 def test_a_row_of_attention_is_the_same_to_the_last_bit_alone_and_among_others(dtype):

@@ -10,6 +10,7 @@ over many short sequences is five times as fast as torch's fused attention.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypotez.nn.config import DecoderConfig
-from hypotez.nn.fused import compiled
+from hypotez.nn.fused import installed
+from hypotez.nn.kept import Kept
 
 # Writers attend together when the longest has at most this much more than the shortest: more groups are
 # more calls, fewer are more padding.
@@ -33,16 +35,37 @@ class Cache:
     ) -> None:
         self.config, self.blocks, self.size = config, blocks, size
         # Heads first: what is gathered lies as the products want it.
-        shape = (2, blocks, config.kv_heads, size, config.head_dim)
+        self._shape = blocks, config.kv_heads, size, config.head_dim
         # Zeros, because what is masked out still must be finite; the pages are the system's until written to.
-        self._both = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self._both = [torch.zeros(2, *self._shape, dtype=dtype, device=device) for _ in range(config.layers)]
         self.keys, self.values = [both[0] for both in self._both], [both[1] for both in self._both]
+        places = [(keys.data_ptr(), values.data_ptr()) for keys, values in zip(self.keys, self.values, strict=True)]
+        kernels = installed("kernels")
+        # The compiled loops, where they can do the work
+        self.kernels = kernels if kernels is not None and _fits(kernels, self.keys[0]) else None
+        self._paired = self.kernels is not None and self.kernels.pairs(self.keys[0])
+        self._addresses = np.array(places, np.int64)
         self._gathered = torch.empty(0, dtype=dtype, device=device)
 
     @staticmethod
     def token_bytes(config: DecoderConfig, dtype: torch.dtype) -> int:
         """What one token takes, all layers together."""
         return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
+
+    def kept(self, spans: "Sequence[Span]") -> Kept:
+        """Where the compiled loops find what these spans see."""
+        work = sum((s.start + s.length + 1) * s.count // 2 for s in spans)
+        return Kept(self._addresses, self._shape, _table(spans, self.size), self._paired, work)
+
+    def rows(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values, (blocks, KV, size, Dh), copied where they are kept in another order. For tests."""
+        keys, values = self.keys[layer], self.values[layer]
+        if not self._paired:
+            return keys, values
+        blocks, kv, size, d = self._shape
+        keys = keys.view(blocks, kv, d // 2, size, 2).permute(0, 1, 3, 2, 4)
+        values = values.view(blocks, kv, size // 2, d, 2).permute(0, 1, 2, 4, 3)
+        return keys.reshape(self._shape), values.reshape(self._shape)
 
     def gather(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of ``table`` (2 * N,) one after another: keys and values, each (N * size, Dh).
@@ -91,12 +114,9 @@ class Paged:
         self._device = cache.keys[0].device
         self._dtype = cache.keys[0].dtype
         self._heads = torch.arange(cache.config.kv_heads, device=self._device)
-        self._kernels = compiled(cache.keys[0])
-        if self._kernels is not None and cache.config.head_dim % self._kernels.LANES:
-            self._kernels = None
-        if self._kernels is not None:
-            self._table = _table(spans, cache.size)
-            self._work = sum((s.start + s.length + 1) * s.count // 2 for s in spans)
+        self.kept: Kept | None = None
+        if cache.kernels is not None:
+            self.kept = cache.kept(spans)
             return
         self._places = self._rows(spans)
         self._windows = set(cache.config.windows)
@@ -105,10 +125,9 @@ class Paged:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, KV, Dh) -> (T, H, Dh); k and v are kept."""
         cache = self._cache
-        if self._kernels is not None:
-            kept, window = (cache.keys[layer], cache.values[layer]), cache.config.windows[layer]
-            softcap = cache.config.attention_softcap
-            return self._kernels.attend(q, k, v, *kept, self._table, self._work, window, softcap)  # type: ignore[no-any-return]
+        if cache.kernels is not None:
+            window, softcap = cache.config.windows[layer], cache.config.attention_softcap
+            return cache.kernels.attend(q, k, v, layer, self.kept, window, softcap)  # type: ignore[no-any-return]
         dim = q.shape[-1]
         cache.keys[layer].view(-1, dim).index_copy_(0, self._places, k.reshape(-1, dim))
         cache.values[layer].view(-1, dim).index_copy_(0, self._places, v.reshape(-1, dim))
@@ -192,6 +211,10 @@ def _table(spans: Sequence[Span], size: int) -> tuple[NDArray[np.int32], NDArray
     return blocks, owners, positions
 
 
+def _fits(kernels: ModuleType, cache: Tensor) -> bool:
+    return bool(kernels.usable(cache)) and cache.shape[-1] % int(kernels.LANES) == 0
+
+
 def _filled(blocks: Sequence[int], width: int) -> list[int]:
     return [*blocks, *[blocks[0]] * (width - len(blocks))]
 
@@ -201,13 +224,14 @@ def plain(
 ) -> Tensor:
     """q (count, H, Dh) of one sequence -> (count, H, Dh), one token and one head at a time."""
     out = torch.empty_like(q)
+    every_key, every_value = cache.rows(layer)
     shared = q.shape[1] // cache.config.kv_heads
     for row in range(span.count):
         seen = range(max(0, span.start + row + 1 - window) if window else 0, span.start + row + 1)
         places = [(span.blocks[p // cache.size], p % cache.size) for p in seen]
         for head in range(q.shape[1]):
-            keys = torch.stack([cache.keys[layer][b, head // shared, o] for b, o in places])
-            values = torch.stack([cache.values[layer][b, head // shared, o] for b, o in places])
+            keys = torch.stack([every_key[b, head // shared, o] for b, o in places])
+            values = torch.stack([every_value[b, head // shared, o] for b, o in places])
             scores = keys @ q[row, head] * q.shape[-1] ** -0.5
             if softcap is not None:
                 scores = torch.tanh(scores / softcap) * softcap

@@ -26,6 +26,7 @@ class Packed:
         self, lengths: Sequence[int], windows: Sequence[int | None] = (), softcap: float | None = None
     ) -> None:
         self.lengths, self.windows, self.softcap = list(lengths), tuple(windows), softcap
+        self.kept = None
         self._masks: dict[tuple[int, int, int, int | None], Tensor] = {}
 
     def positions(self, device: torch.device | None = None) -> Tensor:

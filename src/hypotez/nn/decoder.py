@@ -19,11 +19,18 @@ from hypotez.nn.rope import Rope, rotate
 from hypotez.nn.rows import Rows
 
 if TYPE_CHECKING:
+    from hypotez.nn.kept import Kept
     from hypotez.nn.packed import Product
+    from hypotez.nn.stack import Stack
 
 
 class Attend(Protocol):
     """Causal attention over whatever it remembers; scores are scaled by ``Dh ** -0.5``."""
+
+    @property
+    def kept(self) -> "Kept | None":
+        """Where compiled loops find all that it remembers; None where they cannot."""
+        ...
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, KV, Dh), rotated already -> (T, H, Dh)."""
@@ -44,6 +51,7 @@ class Decoder(nn.Module):
         self.norm = Norm(config)
         self.lm_head = None if config.tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.head: Product | None = None  # the logits' weight, once ``packed.pack`` has laid it out for serving
+        self.stack: Stack | None = None  # the layers as one call, where ``packed.pack`` could make them one
         self._embedding_scale = math.sqrt(config.hidden_size) if config.traits.gemma else None
         self._rope = Rope(config, config.rope_theta, config.rope_scaling)
         self._local_rope = Rope(config, config.local_rope_theta, None) if config.local_rope_theta else None
@@ -86,9 +94,12 @@ class Decoder(nn.Module):
         local = self._local_rope(positions, x.dtype) if self._local_rope is not None else angles
         rows = Rows.of(slots, x.dtype, self._seats)
         self._seats = rows.seats if rows is not None else ()
-        for layer, block in enumerate(self.layers):
-            last = layer == self.config.layers - 1
-            x = block(x, local if self.config.windows[layer] else angles, attend, rows, wanted if last else None)
+        if self.stack is not None and attend.kept is not None and self.stack.takes(attend.kept, rows):
+            x = self.stack(x, angles, attend.kept, rows)
+        else:
+            for layer, block in enumerate(self.layers):
+                last = layer == self.config.layers - 1
+                x = block(x, local if self.config.windows[layer] else angles, attend, rows, wanted if last else None)
         out: Tensor = self.norm(x)
         return out
 

@@ -1,8 +1,9 @@
-"""One copy of a tied embedding for both of its uses: the logits' product in oneDNN's order, and rows looked up in it.
+"""One copy of a tied embedding for both of its uses: the logits' product in its own order, and rows looked up in it.
 
-Two copies would be a fifth of all weights in a model of 135M. oneDNN does not say where a row lies; for bfloat16 and
-float32 on AVX-512 it is in columns of 64 rows, four bytes of each in turn. Whether that holds is seen by comparing all
-rows with the original, and where it does not both copies stay. A row takes some 10 microseconds (a copy: a quarter).
+Two copies would be a fifth of all weights in a model of 135M. Our own panels hold four bytes of each of their rows in
+turn. oneDNN does not say where a row lies; for float32 on AVX-512 it is in columns of 64 rows, likewise. Whether that
+holds is seen by comparing all rows with the original, and where it does not both copies stay. A row takes some
+10 microseconds (a copy: a quarter).
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.packed import Reordered
+from hypotez.nn.packed import Panels, Product, Reordered
 
 _COLUMNS = (64, 48, 32, 16)  # rows side by side
 
@@ -19,7 +20,7 @@ _COLUMNS = (64, 48, 32, 16)  # rows side by side
 class SharedEmbedding(nn.Module):
     """tokens (T,) -> rows (T, D) of a weight that ``head`` multiplies by."""
 
-    def __init__(self, head: Reordered, lanes: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, head: Product, lanes: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)  # tells dtype and device
         self._head = head  # whose memory ``lanes`` is
@@ -34,16 +35,20 @@ class SharedEmbedding(nn.Module):
 @torch.no_grad()
 def share_embedding(decoder: Decoder) -> None:
     """Let a packed decoder look its tokens up where its logits come from; nothing where they are apart or rounded."""
-    weight = decoder.embed_tokens.weight
-    if decoder.lm_head is not None or not isinstance(decoder.head, Reordered):
+    weight, head = decoder.embed_tokens.weight, decoder.head
+    if decoder.lm_head is not None or head is None:
         return
-    lanes = _lanes(decoder.head, weight)
+    lanes = _lanes(head, weight)
     if lanes is not None:
-        decoder.embed_tokens = SharedEmbedding(decoder.head, lanes, weight.dtype)  # type: ignore[assignment]
+        decoder.embed_tokens = SharedEmbedding(head, lanes, weight.dtype)  # type: ignore[assignment]
 
 
-def _lanes(head: Reordered, weight: Tensor) -> Tensor | None:
+def _lanes(head: Product, weight: Tensor) -> Tensor | None:
     """The packed weight as (columns, D * itemsize / 4, rows of a column), if that is how it lies."""
+    if isinstance(head, Panels):
+        return head.weight
+    if not isinstance(head, Reordered):
+        return None
     size = torch.ops.mkldnn._nbytes(head._weight)
     if size != weight.nbytes or weight.shape[1] * weight.itemsize % 4:
         return None

@@ -18,7 +18,7 @@ from hypotez.nn.rope import rotate
 
 
 @cache
-def _installed(name: str) -> ModuleType | None:
+def installed(name: str) -> ModuleType | None:
     """Compiled loops of this room; None without numba."""
     try:
         return import_module(f"hypotez.nn.{name}")
@@ -28,14 +28,14 @@ def _installed(name: str) -> ModuleType | None:
 
 def compiled(x: Tensor) -> ModuleType | None:
     """The compiled loops, where they can do the work on ``x``: on a processor, and nobody wants a gradient."""
-    if torch.is_grad_enabled() or (kernels := _installed("kernels")) is None or not kernels.usable(x):
+    if torch.is_grad_enabled() or (kernels := installed("kernels")) is None or not kernels.usable(x):
         return None
     return kernels
 
 
 def ways_back(x: Tensor) -> ModuleType | None:
     """The compiled ways back. For bfloat16: it is for models so large that loading the loops, half a second, pays."""
-    return _installed("kernels_back") if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
+    return installed("kernels_back") if x.dtype is torch.bfloat16 and x.device.type == "cpu" else None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypotez.nn import loops
+from hypotez.nn import loops, paired_loops, stack_loops, tiles
+from hypotez.nn.kept import Kept
 from hypotez.nn.lanes import LANES as LANES  # of which rows of products are multiples
-from hypotez.nn.native import Guarded, team
+from hypotez.nn.native import Guarded, Team, team
 
 _SMALL = 1 << 14  # multiplications that one thread does before another one would have begun
 
@@ -27,6 +28,8 @@ Array = NDArray[np.int32]
 
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
+_attend_pairs = Guarded(paired_loops.attend)
+_panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run)
 
 
 def usable(x: Tensor) -> bool:
@@ -69,24 +72,24 @@ def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    places: tuple[Array, Array, Array],
-    work: int,
+    layer: int,
+    kept: Kept,
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
     """Keep k and v (T, KV, Dh) in their blocks, and let q (T, H, Dh) attend to what it may see there -> (T, H, Dh).
 
-    keys and values (blocks, KV, size, Dh). ``places`` are three arrays of int32: the blocks of each sequence
-    (S, width), and for each row which of the sequences it belongs to and its position (T,). ``work`` is the number of
-    keys that all rows see together. Dh is a multiple of ``LANES``.
+    Dh is a multiple of ``LANES``.
     """
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     out = torch.empty_like(q)
-    tensors = (t.data_ptr() for t in (q, k, v, keys, values))
-    how = window or 0, softcap or 0.0, out.data_ptr(), q.shape[1], tuple(keys.shape)
-    _run(_attend, q, work * q.shape[1] * q.shape[2], *tensors, *places, *how)
+    places = *(t.data_ptr() for t in (q, k, v)), *kept.addresses[layer].tolist(), *kept.places
+    how = window or 0, softcap or 0.0, out.data_ptr(), q.shape[1], kept.shape
+    work = kept.work * q.shape[1] * q.shape[2]
+    if kept.paired:
+        _attend_pairs(q.dtype, _team(), _threads(work), *places, *how)
+    else:
+        _run(_attend, q, work, *places, *how)
     return out
 
 
@@ -101,6 +104,50 @@ def product(x: Tensor, codes: Tensor, scale: Tensor, residual: Tensor | None) ->
     places = *(t.data_ptr() for t in (x, codes, scale)), added.data_ptr() if added is not None else 0, out.data_ptr()
     _run(_product, x, codes.numel(), *places, len(x), outputs, inputs)
     return out
+
+
+def pairs(cache: Tensor) -> bool:
+    """Whether keys and values in blocks like these, (..., size, Dh), are better kept in pairs."""
+    size, d = cache.shape[-2:]
+    return cache.dtype is torch.bfloat16 and size % LANES == 0 and d % LANES == 0 and tiles.usable()
+
+
+def in_panels(weight: Tensor) -> Tensor | None:
+    """A weight (outputs, inputs) in bfloat16 as ``panels`` takes it: int32 (outputs / C, inputs / 2, C), C outputs side
+    by side and two inputs of each in turn. None where the sizes or the processor are not made for it.
+    """
+    outputs, inputs = weight.shape
+    if weight.dtype is not torch.bfloat16 or inputs % 2 or outputs % tiles.COLUMNS or not tiles.usable():
+        return None
+    pairs = weight.contiguous().view(torch.int32)
+    return pairs.view(-1, tiles.COLUMNS, inputs // 2).transpose(1, 2).contiguous()
+
+
+def panels(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    """x (T, inputs) times a weight that ``in_panels`` laid out, plus bias and residual (T, outputs), rounded once."""
+    x, added = x.contiguous(), residual.contiguous() if residual is not None else None
+    inputs, outputs = x.shape[1], weight.shape[0] * weight.shape[2]
+    out = x.new_empty(len(x), outputs)
+    optional = (t.data_ptr() if t is not None else 0 for t in (bias, added))
+    places = x.data_ptr(), weight.data_ptr(), *optional, out.data_ptr()
+    _panels(x.dtype, _team(), _threads(weight.numel()), *places, len(x), inputs, outputs)
+    return out
+
+
+def stack(
+    weights: NDArray[np.int64],
+    kept: Kept,
+    adapters: NDArray[np.int64],
+    seat: Array,
+    eps: float,
+    softcap: float | None,
+    rooms: stack_loops.Rooms,
+    sizes: stack_loops.Sizes,
+) -> None:
+    """All layers of a decoder, in panels: ``stack_loops.run`` tells what the tables hold."""
+    threads = _threads(sizes.count * sizes.hidden * sizes.inner)
+    where = weights, kept.addresses, adapters, seat, kept.places, kept.shape
+    _stack(torch.bfloat16, _team(), threads, *where, eps, softcap or 0.0, rooms, sizes)
 
 
 def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[np.int64], y: Tensor) -> None:
@@ -125,8 +172,8 @@ def _run(loop: Guarded, like: Tensor, work: int, *arguments: Any) -> None:
 
 
 @cache
-def _team() -> tuple[int, int, int]:
-    return team() or (0, 0, 0)
+def _team() -> Team:
+    return team() or (0, 0, 0, 0)
 
 
 def _threads(work: int) -> int:

@@ -47,7 +47,7 @@ def dots(rows: int) -> Callable[..., None]:
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             at, then, count, d, column, stride = (values[i] for i in (2, 3, 4, 5, 7, 8))
-            q_start, keys_start, scores_start = (_start(context, builder, signature, values, i) for i in (0, 1, 6))
+            q_start, keys_start, scores_start = (start(context, builder, signature, values, i) for i in (0, 1, 6))
             sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)] for _ in range(_KEYS)]
 
             def several(p: Any, many: int) -> None:
@@ -56,12 +56,12 @@ def dots(rows: int) -> Callable[..., None]:
                 places = [builder.mul(column, d) for column in columns]
                 for total in itertools.chain(*sums[:many]):
                     builder.store(_ZEROS, total)
-                with _each(builder, d, LANES) as i:
+                with each(builder, d, LANES) as i:
                     for place, totals in zip(places, sums, strict=False):
-                        _fetch(builder, keys_start, builder.add(builder.add(then, place), i))
-                        key = _load(builder, keys_start, builder.add(builder.add(at, place), i), keys)
+                        fetch(builder, keys_start, builder.add(builder.add(then, place), i))
+                        key = load(builder, keys_start, builder.add(builder.add(at, place), i), keys.dtype)
                         for j, total in enumerate(totals):
-                            query = _load(builder, q_start, builder.add(_times(builder, d, j), i), q)
+                            query = load(builder, q_start, builder.add(_times(builder, d, j), i), q.dtype)
                             builder.store(_multiplied(builder, query, key, builder.load(total)), total)
                 for at_column, totals in zip(columns, sums, strict=False):
                     for j, total in enumerate(totals):
@@ -69,9 +69,9 @@ def dots(rows: int) -> Callable[..., None]:
                         builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
 
             rest = builder.srem(count, ir.Constant(count.type, _KEYS))
-            with _each(builder, builder.sub(count, rest), _KEYS) as p:
+            with each(builder, builder.sub(count, rest), _KEYS) as p:
                 several(p, _KEYS)
-            with _each(builder, rest) as p:
+            with each(builder, rest) as p:
                 several(builder.add(builder.sub(count, rest), p), 1)
             return context.get_dummy_value()
 
@@ -103,19 +103,19 @@ def weigh(rows: int) -> Callable[..., None]:
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             column, stride, count, at, then, d = (values[i] for i in (1, 2, 3, 5, 6, 7))
-            weights_start, value_start, out_start = (_start(context, builder, signature, values, i) for i in (0, 4, 8))
+            weights_start, value_start, out_start = (start(context, builder, signature, values, i) for i in (0, 4, 8))
             sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)]
-            with _each(builder, d, LANES) as i:
+            with each(builder, d, LANES) as i:
                 places = [builder.add(_times(builder, d, j), i) for j in range(rows)]
                 for place, total in zip(places, sums, strict=True):
-                    builder.store(_load(builder, out_start, place, out), total)
-                with _each(builder, count) as p:
+                    builder.store(load(builder, out_start, place, out.dtype), total)
+                with each(builder, count) as p:
                     row, next_row = (builder.add(builder.add(start, i), builder.mul(p, d)) for start in (at, then))
-                    _fetch(builder, value_start, next_row)
-                    seen = _load(builder, value_start, row, value)
+                    fetch(builder, value_start, next_row)
+                    seen = load(builder, value_start, row, value.dtype)
                     for j, total in enumerate(sums):
                         place = builder.add(builder.add(_times(builder, stride, j), column), p)
-                        weight = _spread(builder, builder.load(builder.gep(weights_start, [place])))
+                        weight = splat(builder, builder.load(builder.gep(weights_start, [place])), _VECTOR)
                         builder.store(_multiplied(builder, weight, seen, builder.load(total)), total)
                 for place, total in zip(places, sums, strict=True):
                     _store(builder, out_start, place, builder.load(total))
@@ -126,7 +126,7 @@ def weigh(rows: int) -> Callable[..., None]:
     return weigh_of_rows
 
 
-class _each:
+class each:
     """``for i in range(0, stop, step)``, step at least 1."""
 
     def __init__(self, builder: Any, stop: Any, step: int = 1) -> None:
@@ -140,38 +140,47 @@ class _each:
         self._loop.__exit__(*exc)
 
 
-def _start(context: Any, builder: Any, signature: Any, values: Any, i: int) -> Any:
+def start(context: Any, builder: Any, signature: Any, values: Any, i: int) -> Any:
     return make_array(signature.args[i])(context, builder, values[i]).data
 
 
-def _load(builder: Any, start: Any, index: Any, array: Any) -> Any:
+def filled(context: Any, builder: Any, signature: Any, values: Any, i: int) -> Any:
+    """Whether the array has elements."""
+    count = make_array(signature.args[i])(context, builder, values[i]).nitems
+    return builder.icmp_signed(">", count, ir.Constant(count.type, 0))
+
+
+def load(builder: Any, start: Any, index: Any, element: Any) -> Any:
+    """Sixteen elements of an array from ``index`` on, as float32."""
     place = builder.gep(start, [index])
-    if array.dtype == types.uint16:
+    if element == types.uint16:
         halves = ir.VectorType(ir.IntType(16), LANES)
         bits = builder.zext(builder.load(builder.bitcast(place, halves.as_pointer()), align=2), _BITS)
         return builder.bitcast(builder.shl(bits, ir.Constant(_BITS, [16] * LANES)), _VECTOR)
-    if array.dtype == types.int8:
+    if element == types.int8:
         bytes_ = ir.VectorType(ir.IntType(8), LANES)
         codes = builder.load(builder.bitcast(place, bytes_.as_pointer()), align=1)
         return builder.sitofp(builder.sext(codes, _BITS), _VECTOR)
     return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
 
 
-def _fetch(builder: Any, start: Any, index: Any) -> None:
-    """Ask for memory that is wanted soon."""
+def fetch(builder: Any, start: Any, index: Any, near: int = 3) -> None:
+    """Ask for memory that is wanted soon; ``near`` 3 is into the nearest cache, 2 into the one behind it."""
     pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(prefetch, [builder.bitcast(builder.gep(start, [index]), pointer), i32(0), i32(3), i32(1)])
+    builder.call(prefetch, [builder.bitcast(builder.gep(start, [index]), pointer), i32(0), i32(near), i32(1)])
 
 
 def _store(builder: Any, start: Any, index: Any, vector: Any) -> None:
     builder.store(vector, builder.bitcast(builder.gep(start, [index]), _VECTOR.as_pointer()), align=4)
 
 
-def _spread(builder: Any, number: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_BITS, [0] * LANES))
+def splat(builder: Any, number: Any, kind: Any) -> Any:
+    """The number in all lanes of a vector of this kind."""
+    nothing = ir.Constant(kind, ir.Undefined)
+    one = builder.insert_element(nothing, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, nothing, ir.Constant(_BITS, [0] * LANES))
 
 
 def _multiplied(builder: Any, a: Any, b: Any, plus: Any) -> Any:

@@ -1,8 +1,7 @@
 """The loops behind ``kernels``, as numba compiles them. Knows arrays, no tensors.
 
 What is split among threads does the share ``part`` of ``parts``. Long innermost loops are over arrays of one dimension:
-only there LLVM always sees that no index is negative, and uses vector registers. Everything that is compiled into
-another function lies in this file: numba's cache on disk looks only at the file of the function that is called.
+only there LLVM always sees that no index is negative, and uses vector registers.
 """
 
 import math
@@ -55,14 +54,14 @@ def _bfloat16(number):
 
 
 @compiled()
-def _array(address, like, shape):
+def array(address, like, shape):
     return carray(pointer(address, like), shape)
 
 
 @compiled()
 def norm(team, threads, like, x, weight, eps, out, count, size):
-    x, out = _array(x, like, (count, size)), _array(out, like, (count, size))
-    weight = _array(weight, like, (size,))
+    x, out = array(x, like, (count, size)), array(out, like, (count, size))
+    weight = array(weight, like, (size,))
     spread(team, threads, _norm_part, (x, weight, eps, out))
 
 
@@ -70,11 +69,11 @@ def norm(team, threads, like, x, weight, eps, out, count, size):
 def _norm_part(x, weight, eps, out, part, parts):
     count = len(x)
     for row in range(count * part // parts, count * (part + 1) // parts):
-        _normed(x[row], weight, float32(eps), out[row])
+        normed(x[row], weight, float32(eps), out[row])
 
 
 @compiled()
-def _normed(x, weight, eps, out):
+def normed(x, weight, eps, out):
     total = float32(0)
     for i in range(len(x)):
         total += wide(x[i]) * wide(x[i])
@@ -85,7 +84,7 @@ def _normed(x, weight, eps, out):
 
 @compiled()
 def swiglu(team, threads, like, gate_up, out, count, size):
-    gate_up, out = _array(gate_up, like, (count, 2 * size)), _array(out, like, (count, size))
+    gate_up, out = array(gate_up, like, (count, 2 * size)), array(out, like, (count, size))
     spread(team, threads, _swiglu_part, (gate_up, out))
 
 
@@ -94,23 +93,23 @@ def _swiglu_part(gate_up, out, part, parts):
     count, size = out.shape
     first, stop = size * part // parts, size * (part + 1) // parts
     for row in range(count):
-        _gated(gate_up[row, first:stop], gate_up[row, size + first : size + stop], out[row, first:stop])
+        gated(gate_up[row, first:stop], gate_up[row, size + first : size + stop], out[row, first:stop])
 
 
 @compiled()
-def _gated(gate, up, out):
+def gated(gate, up, out):
     for i in range(len(out)):
         x = wide(gate[i])
-        silu = wide(narrow(x / (float32(1) + _exp(-x)), out))  # rounded between the two, as torch's silu is
+        silu = wide(narrow(x / (float32(1) + exp(-x)), out))  # rounded between the two, as torch's silu is
         out[i] = narrow(silu * wide(up[i]), out)
 
 
 @compiled()
 def split(team, threads, like, qkv, cos, sin, q, k, v, count, heads, kv, d, turned):
-    qkv = _array(qkv, like, (count, heads + 2 * kv, d))
-    cos, sin = _array(cos, like, (count, 1, turned)), _array(sin, like, (count, 1, turned))
-    q = _array(q, like, (count, heads, d))
-    k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
+    qkv = array(qkv, like, (count, heads + 2 * kv, d))
+    cos, sin = array(cos, like, (count, 1, turned)), array(sin, like, (count, 1, turned))
+    q = array(q, like, (count, heads, d))
+    k, v = array(k, like, (count, kv, d)), array(v, like, (count, kv, d))
     spread(team, threads, _split_part, (qkv, cos, sin, q, k, v))
 
 
@@ -120,18 +119,18 @@ def _split_part(qkv, cos, sin, q, k, v, part, parts):
     for row in range(len(qkv) * part // parts, len(qkv) * (part + 1) // parts):
         for head in range(heads + kv):
             out = q[row, head] if head < heads else k[row, head - heads]
-            _turn(qkv[row, head], cos[row, 0], sin[row, 0], out)
+            turn(qkv[row, head], cos[row, 0], sin[row, 0], out)
         for head in range(kv):
-            _copy(qkv[row, heads + kv + head], v[row, head])
+            copy(qkv[row, heads + kv + head], v[row, head])
 
 
 @compiled()
-def _turn(x, cos, sin, out):
+def turn(x, cos, sin, out):
     half, size = len(cos) // 2, len(cos)
     for side in range(2):
         begin, end = side * half, half + side * half
         _turn_side(x[begin:end], x[half - begin : size - begin], cos[begin:end], sin[begin:end], out[begin:end])
-    _copy(x[size:], out[size:])
+    copy(x[size:], out[size:])
 
 
 @compiled()
@@ -141,7 +140,7 @@ def _turn_side(x, other, cos, sin, out):
 
 
 @compiled()
-def _copy(x, out):
+def copy(x, out):
     for i in range(len(out)):
         out[i] = x[i]
 
@@ -149,12 +148,12 @@ def _copy(x, out):
 @compiled()
 def attend(team, threads, like, q, k, v, keys, values, blocks, owners, positions, window, softcap, out, heads, shape):
     count, kv, d = len(positions), shape[1], shape[3]
-    q, out = _array(q, like, (count, heads, d)), _array(out, like, (count, heads, d))
-    k, v = _array(k, like, (count, kv, d)), _array(v, like, (count, kv, d))
-    keys, values = _array(keys, like, shape), _array(values, like, shape)
+    q, out = array(q, like, (count, heads, d)), array(out, like, (count, heads, d))
+    k, v = array(k, like, (count, kv, d)), array(v, like, (count, kv, d))
+    keys, values = array(keys, like, shape), array(values, like, shape)
     # in two steps: a row of a prompt sees those before it
     spread(team, threads, _keep_part, (k, v, keys, values, blocks, owners, positions))
-    spread(team, threads, _attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
+    spread(team, threads, attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
 
 
 @compiled()
@@ -164,13 +163,14 @@ def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
         position = positions[row]
         block, place = blocks[owners[row], position // size], position % size
         for head in range(k.shape[1]):
-            _copy(k[row, head], keys[block, head, place])
-            _copy(v[row, head], values[block, head, place])
+            copy(k[row, head], keys[block, head, place])
+            copy(v[row, head], values[block, head, place])
 
 
 @compiled()
-def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, part, parts):
-    count, heads, d = q.shape
+def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, part, parts):
+    """The queries are the first heads of each row of ``q``, as many as ``out`` has."""
+    count, heads, d = out.shape
     kv, size = keys.shape[1], keys.shape[2]
     group = heads // kv
     room = 1
@@ -199,7 +199,7 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
                 _dot(n, queries, keys, at, then, run, d, scores, p, room)
                 p += run
             for j in range(n):
-                _softmax(scores[j, first:length], float32(softcap))
+                softmax(scores[j, first:length], float32(softcap))
             p = first
             while p < length:
                 run = min(size - p % size, length - p)
@@ -208,7 +208,7 @@ def _attend_part(q, keys, values, blocks, owners, positions, window, softcap, ou
                 _weigh(n, scores, p, room, run, values, at, then, d, sums)
                 p += run
             for j in range(n):
-                _narrowed(sums[j], out[row, head * group + start + j])
+                narrowed(sums[j], out[row, head * group + start + j])
 
 
 @compiled()
@@ -218,32 +218,32 @@ def _widen(x, scale, out):
 
 
 @compiled()
-def _narrowed(x, out):
+def narrowed(x, out):
     for i in range(len(out)):
         out[i] = narrow(x[i], out)
 
 
 @compiled()
-def _softmax(scores, softcap):
+def softmax(scores, softcap):
     """Of one row of scores, in place."""
     if softcap > 0:
         for p in range(len(scores)):
             # tanh by exp, which is the only one of them that is vectorised
-            heat = _exp(float32(2) * scores[p] / softcap)
+            heat = exp(float32(2) * scores[p] / softcap)
             scores[p] = softcap * (float32(1) - float32(2) / (heat + float32(1)))
     top = scores[0]
     for p in range(len(scores)):
         top = max(top, scores[p])
     total = float32(0)
     for p in range(len(scores)):
-        scores[p] = _exp(scores[p] - top)
+        scores[p] = exp(scores[p] - top)
         total += scores[p]
     for p in range(len(scores)):
         scores[p] /= total
 
 
 @compiled()
-def _exp(x):
+def exp(x):
     """e to the x within 2 units in the last place, without a branch (Cephes' expf); x is held to what float32 holds."""
     x = min(max(x, float32(-87.0)), float32(88.0))
     twos = np.floor(x * float32(1.44269504) + float32(0.5))
@@ -259,9 +259,9 @@ def _exp(x):
 
 @compiled()
 def product(team, threads, like, x, codes, scale, added, out, count, outputs, d):
-    added = _array(added, like, (count if added else 0, outputs))
-    x, out = _array(x, like, (count, d)), _array(out, like, (count, outputs))
-    codes, scale = _array(codes, int8(0), (outputs, d)), _array(scale, like, (outputs,))
+    added = array(added, like, (count if added else 0, outputs))
+    x, out = array(x, like, (count, d)), array(out, like, (count, outputs))
+    codes, scale = array(codes, int8(0), (outputs, d)), array(scale, like, (outputs,))
     spread(team, threads, _product_part, (x, codes, scale, added, out))
 
 
@@ -284,7 +284,7 @@ def _product_part(x, codes, scale, added, out, part, parts):
                 _scale(sums[j, :run], scale[start : start + run])
                 if len(added):
                     _add(sums[j, :run], added[row + j, start : start + run])
-                _narrowed(sums[j, :run], out[row + j, start : start + run])
+                narrowed(sums[j, :run], out[row + j, start : start + run])
 
 
 @compiled()
@@ -313,13 +313,13 @@ def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
 
 @compiled()
 def lora(team, threads, like, x, a, ups, seat, spans, y, count, inputs, outputs, seats, width):
-    x, y = _array(x, like, (count, inputs)), _array(y, like, (count, outputs))
-    a = _array(a, like, (seats, width, inputs))
-    spread(team, threads, _lora_part, (like, x, a, ups, seat, spans, y))
+    x, y = array(x, like, (count, inputs)), array(y, like, (count, outputs))
+    a = array(a, like, (seats, width, inputs))
+    spread(team, threads, lora_part, (like, x, a, ups, seat, spans, y))
 
 
 @compiled()
-def _lora_part(like, x, a, ups, seat, spans, y, part, parts):
+def lora_part(like, x, a, ups, seat, spans, y, part, parts):
     count, d = x.shape
     seats, width = a.shape[:2]
     r = width // len(ups)
@@ -339,12 +339,12 @@ def _lora_part(like, x, a, ups, seat, spans, y, part, parts):
             for p in range(len(ups)):
                 start, stop = spans[p]
                 size = stop - start
-                up = _array(ups[p], like, (seats, r, size))
+                up = array(ups[p], like, (seats, r, size))
                 for j in range(n):
                     _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
                 _weigh(n, thin, p * r, width, r, up, s * r * size, s * r * size, size, sums)
                 for j in range(n):
-                    _narrowed(sums[j * size : (j + 1) * size], y[at + j, start:stop])
+                    narrowed(sums[j * size : (j + 1) * size], y[at + j, start:stop])
         at += n
 
 

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import float32, uintp
 
-from hypotez.nn.loops import _exp, narrow, wide
+from hypotez.nn.loops import exp, narrow, wide
 from hypotez.nn.native import compiled
 
 
@@ -47,7 +47,7 @@ def swiglu(dy, gate_up, both):
 def _swiglu_row(dy, gate, up, dgate, dup):
     for i in range(len(dy)):
         x, d = wide(gate[i]), wide(dy[i])
-        share = float32(1) / (float32(1) + _exp(-x))
+        share = float32(1) / (float32(1) + exp(-x))
         dup[i] = narrow(d * x * share, dup)
         dgate[i] = narrow(d * wide(up[i]) * share * (float32(1) + x * (float32(1) - share)), dgate)
 
@@ -96,7 +96,7 @@ def _softmax_row(scores, scale, row):
         top = max(top, row[i])
     total = float32(0)
     for i in range(len(row)):
-        row[i] = _exp(row[i] - top)
+        row[i] = exp(row[i] - top)
         total += row[i]
     share = float32(1) / total
     for i in range(len(row)):

@@ -9,7 +9,6 @@ converted, never the activations. Knows no files (``adapters.py`` reads and writ
 
 import math
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,13 +35,16 @@ class Lora(nn.Module):
         self.b = nn.ParameterList(
             torch.zeros(slots, stop - start, r, device=linear.weight.device) for _, start, stop in parts
         )
-        self._even = math.gcd(linear.inputs, *(stop - start for _, start, stop in parts))
+        sizes = (linear.inputs, *(stop - start for _, start, stop in parts))
+        self.even = math.gcd(*sizes)  # all of them are multiples of it
         self._spans = np.array([(start, stop) for _, start, stop in parts])
+        self._ups = np.empty(len(parts), np.int64)  # addresses of ``_seats_b``
         self.scale = [1.0] * slots
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
         self._seats_a = self.a.new_empty(0)  # (seats, P * r, inputs)
         self._seats_b: list[Tensor] = []  # of each part (seats, r, outputs), scaled
+        self._places: tuple[int, ...] = ()
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         """Also tells that the slot's matrices are others now (``changed``)."""
@@ -64,7 +66,8 @@ class Lora(nn.Module):
     def add(self, y: Tensor, x: Tensor, rows: Rows) -> None:
         """Add what the rows' adapters say about x (T, inputs) to y (T, outputs), in place and without a gradient."""
         assert not y.requires_grad, "a gradient is for rows of one slot"
-        if rows.seat is not None and (kernels := self._kernels(x)) is not None:
+        kernels = compiled(x)
+        if rows.seat is not None and kernels is not None and self.even % kernels.LANES == 0:
             self._take_seats(rows.seats, x.dtype)
             kernels.lora(x, self._seats_a, self._seats_b, rows.seat, self._spans, y)
             return
@@ -82,9 +85,10 @@ class Lora(nn.Module):
         for p, ((_, start, stop), b) in enumerate(zip(self.parts, self._seats_b, strict=True)):
             y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[:count].flatten(0, 1))
 
-    def _kernels(self, x: Tensor) -> ModuleType | None:
-        kernels = compiled(x)
-        return kernels if kernels is not None and self._even % kernels.LANES == 0 else None
+    def seated(self, seats: tuple[int, ...], dtype: torch.dtype) -> tuple[int, ...]:
+        """Take the seats; where they lie, as ``stack_loops.LORA_FIELDS`` says."""
+        self._take_seats(seats, dtype)
+        return self._places
 
     def _take_seats(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
         if tuple(self._seated[: len(seats)]) != seats or self._seats_a.dtype != dtype:
@@ -104,6 +108,9 @@ class Lora(nn.Module):
                 self._seats_a[seat] = self.a[slot]
                 for place, b in zip(self._seats_b, self.b, strict=True):
                     place[seat] = b[slot].t() * self.scale[slot]
+        self._ups[:] = [b.data_ptr() for b in self._seats_b]
+        addresses = self._seats_a.data_ptr(), self._ups.ctypes.data, self._spans.ctypes.data
+        self._places = *addresses, len(self.parts), self._seats_a.shape[1]
 
 
 class _OneSlot(torch.autograd.Function):

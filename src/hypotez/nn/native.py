@@ -21,7 +21,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-Team = tuple[int, int, int]  # addresses: GOMP_parallel, omp_get_thread_num, omp_get_num_threads
+# addresses: GOMP_parallel, omp_get_thread_num, omp_get_num_threads, GOMP_barrier
+Team = tuple[int, int, int, int]
+
+# What is compiled into one another. numba looks only at the file of the function that is called.
+_SOURCES = ("native", "lanes", "tiles", "pairs", "loops", "loops_back", "paired_loops", "stack_loops")
 
 _names = itertools.count()
 
@@ -32,11 +36,21 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(cache=True, **options)(function)
+            kept = numba.njit(cache=True, **options)(function)
         except RuntimeError:  # no folder that can be written to: compiled anew by each process
             return numba.njit(**options)(function)
+        file = kept._cache._cache_file  # numba has no public place for this
+        file._source_stamp = (file._source_stamp, *_stamps())
+        return kept
 
     return decorate
+
+
+@cache
+def _stamps() -> tuple[tuple[int, int], ...]:
+    """What changes when one of the files does whose functions are compiled into those of another."""
+    found = [Path(__file__).with_name(f"{name}.py").stat() for name in _SOURCES]
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
 
 class Guarded:
@@ -92,9 +106,11 @@ def team() -> Team | None:
     if len(ours) != 1:  # several runtimes: no telling which one is torch's
         return None
     runtime = ctypes.CDLL(ours[0])
-    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-    parallel, number, count = (ctypes.cast(getattr(runtime, name), ctypes.c_void_p).value or 0 for name in names)
-    return parallel, number, count
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")
+    parallel, number, count, barrier = (
+        ctypes.cast(getattr(runtime, name), ctypes.c_void_p).value or 0 for name in names
+    )
+    return parallel, number, count, barrier
 
 
 @intrinsic
@@ -147,6 +163,20 @@ def spread(typing_context: Any, team: Any, threads: Any, part: Any, arguments: A
         return context.get_dummy_value()
 
     return types.void(team, threads, part, arguments), generate
+
+
+@intrinsic
+def meet(typing_context: Any, team: Any, parts: Any) -> Any:
+    """Within a part of ``spread``: wait until all ``parts`` have come here, and see what the others have written."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        team_value, parts_value = values
+        with builder.if_then(builder.icmp_signed(">", parts_value, ir.Constant(parts_value.type, 1))):
+            barrier = ir.FunctionType(ir.VoidType(), []).as_pointer()
+            builder.call(builder.inttoptr(builder.extract_value(team_value, 3), barrier), [])
+        return context.get_dummy_value()
+
+    return types.void(team, parts), generate
 
 
 @intrinsic

@@ -7,15 +7,18 @@ trained, merged or saved. Knows no engine.
 """
 
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from hypotez.errors import SettingsError
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.fused import compiled
+from hypotez.nn.fused import compiled, installed
 from hypotez.nn.lora import linears
+
+if TYPE_CHECKING:
+    from hypotez.nn.stack import Stack
 
 GROUP = 32  # weights of one row that share a scale and a middle, in four bits
 _SHRINKS = (1.0, 0.93, 0.86, 0.79)  # of a group's range: cutting off the farthest weights may round the others better
@@ -49,6 +52,19 @@ class Reordered:
             out: Tensor = self._multiply_and_add(x, residual, self._weight, bias, "add")
         else:
             out = self._multiply(x, self._weight, bias, "none", [], "")
+        return out
+
+
+class Panels:
+    """bfloat16 for our own loops, a fifth faster than oneDNN for few rows; the layers then are one call (``stack``)."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight  # as ``kernels.in_panels`` lays it out
+
+    def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+        kernels = compiled(x)
+        assert kernels is not None, "packed weights take no gradient, and stay on the processor"
+        out: Tensor = kernels.panels(x, self.weight, bias, residual)
         return out
 
 
@@ -120,6 +136,7 @@ def pack(decoder: Decoder, weights: Weights = Weights.FULL) -> None:
         if linear.product is not None:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)  # tells dtype and device
     _pack_head(decoder, weights)
+    decoder.stack = _stack(decoder)
 
 
 def _pack_head(decoder: Decoder, weights: Weights) -> None:
@@ -141,11 +158,18 @@ def _product(weight: Tensor, weights: Weights) -> Product | None:
         return Int4(weight)
     if weights is not Weights.FULL:
         return Int8(weight)
+    if (kernels := compiled(weight)) is not None and (laid_out := kernels.in_panels(weight)) is not None:
+        return Panels(laid_out)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     if weight.dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
     return Reordered(weight)
+
+
+def _stack(decoder: Decoder) -> "Stack | None":
+    module = installed("stack")
+    return module.Stack.of(decoder) if module is not None else None
 
 
 def _plus(out: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:

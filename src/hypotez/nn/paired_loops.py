@@ -1,0 +1,117 @@
+"""Attention over keys and values that lie in pairs, as ``pairs`` multiplies them: bfloat16. Knows arrays, no tensors.
+
+Of a block keys are (KV, d / 2, size, 2) and values (KV, size / 2, d, 2), size a multiple of sixteen: as many numbers as
+in rows. What is split among threads does the share ``part`` of ``parts``.
+"""
+
+import math
+
+import numpy as np
+from numba import float32, uint16
+
+from hypotez.nn.lanes import LANES
+from hypotez.nn.loops import array, narrow, narrowed, softmax
+from hypotez.nn.native import compiled, spread
+from hypotez.nn.pairs import QUERIES, score, weigh_pairs
+
+_AHEAD = 2  # blocks of the cache that are on their way from memory while one is worked on
+
+
+@compiled()
+def attend(team, threads, q, k, v, keys, values, blocks, owners, positions, window, softcap, out, heads, shape):
+    like, count, kv, d = uint16(0), len(positions), shape[1], shape[3]
+    q, out = array(q, like, (count, heads, d)), array(out, like, (count, heads, d))
+    k, v = array(k, like, (count, kv, d)), array(v, like, (count, kv, d))
+    keys, values = paired(keys, values, shape)
+    spread(team, threads, _keep_part, (k, v, keys, values, blocks, owners, positions))
+    spread(team, threads, attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
+
+
+@compiled()
+def paired(keys, values, shape):
+    blocks, kv, size, d = shape
+    keys = array(keys, uint16(0), (blocks, kv, d // 2, size, 2))
+    return keys, array(values, uint16(0), (blocks, kv, size // 2, d, 2))
+
+
+@compiled()
+def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
+    for row in range(len(k) * part // parts, len(k) * (part + 1) // parts):
+        for head in range(k.shape[1]):
+            keep_key(k[row, head], keys, blocks, owners, positions, row, head)
+            keep_value(v[row, head], values, blocks, owners, positions, row, head)
+
+
+@compiled()
+def keep_key(key, keys, blocks, owners, positions, row, head):
+    size = keys.shape[3]
+    block, place = blocks[owners[row], positions[row] // size], positions[row] % size
+    for i in range(keys.shape[2]):
+        keys[block, head, i, place, 0] = key[2 * i]
+        keys[block, head, i, place, 1] = key[2 * i + 1]
+
+
+@compiled()
+def keep_value(value, values, blocks, owners, positions, row, head):
+    """The last of a sequence makes its neighbour nothing: it is multiplied by nothing, and may have been no number."""
+    size = 2 * values.shape[2]
+    block, place = blocks[owners[row], positions[row] // size], positions[row] % size
+    last = row + 1 == len(owners) or owners[row + 1] != owners[row]
+    for i in range(len(value)):
+        values[block, head, place // 2, i, place % 2] = value[i]
+    if last and place % 2 == 0:
+        for i in range(len(value)):
+            values[block, head, place // 2, i, 1] = uint16(0)
+
+
+@compiled()
+def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, part, parts):
+    """The queries are the first heads of each row of ``q``, as many as ``out`` has."""
+    count, heads, d = out.shape
+    kv, size = keys.shape[1], keys.shape[3]
+    group, width = heads // kv, q.shape[1]
+    room = LANES
+    for row in range(count):
+        room = max(room, positions[row] + LANES)
+    room -= room % LANES
+    scores, weights = np.empty((QUERIES, room), np.float32), np.empty((QUERIES, room), np.uint16)
+    sums = np.empty((QUERIES, d), np.float32)
+    scale = float32(1 / math.sqrt(d))
+    # Dealt out in turns: the rows of a prompt see more and more.
+    for item in range(part, count * kv, parts):
+        row, head = item // kv, item % kv
+        length = positions[row] + 1
+        first = max(0, length - window) if window else 0
+        begin, end = first - first % LANES, (length + LANES - 1) // LANES * LANES
+        own, farthest = blocks[owners[row]], (length - 1) // size
+        for start in range(0, group, QUERIES):  # query heads that share these keys
+            n = min(QUERIES, group - start)
+            at = (row * width + head * group + start) * d
+            for p in range(begin, end, LANES):
+                place = 2 * (p % size)
+                key = (own[p // size] * kv + head) * size * d + place
+                then = (own[min(p // size + _AHEAD, farthest)] * kv + head) * size * d + place
+                score(n, q, at, keys, key, then, size, d, scale, scores, p, room)
+            for j in range(n):
+                softmax(scores[j, first:length], float32(softcap))
+                _narrowed(scores[j, begin:end], first - begin, length - begin, weights[j, begin:end])
+                sums[j, :] = float32(0)
+            for p in range(begin, end, LANES):
+                pairs = (min(LANES, length - p) + 1) // 2
+                place = (p % size) * d
+                value = (own[p // size] * kv + head) * size * d + place
+                then = (own[min(p // size + _AHEAD, farthest)] * kv + head) * size * d + place
+                weigh_pairs(n, weights, p, room, pairs, values, value, then, d, sums)
+            for j in range(n):
+                narrowed(sums[j], out[row, head * group + start + j])
+
+
+@compiled()
+def _narrowed(scores, first, length, weights):
+    """Those from ``first`` to ``length``; the others weigh nothing."""
+    for p in range(first):
+        weights[p] = uint16(0)
+    for p in range(first, length):
+        weights[p] = narrow(scores[p], weights)
+    for p in range(length, len(weights)):
+        weights[p] = uint16(0)

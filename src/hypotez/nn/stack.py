@@ -1,0 +1,119 @@
+"""The layers of a packed decoder as one call: bfloat16, on a processor that multiplies it, without gradients.
+
+For families that differ in biases, windows, norms of heads and what is rotated. Gemma, weights laid out otherwise and
+other devices go layer by layer (``decoder.Block``), with the same loops and products. Knows no engine: it is told where
+keys and values lie (``Kept``).
+"""
+
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypotez.nn import kernels
+from hypotez.nn.decoder import Angles, Block, Decoder
+from hypotez.nn.kept import Kept
+from hypotez.nn.linear import Linear
+from hypotez.nn.packed import Panels
+from hypotez.nn.rows import Rows
+from hypotez.nn.stack_loops import FIELDS, LORA_FIELDS, Rooms, Sizes
+
+_NOBODY = np.empty(0, np.int32)  # the seats of rows without adapters
+
+
+class Stack:
+    """Holds addresses: the decoder that it is of must keep its weights where they are. ``of`` makes one."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._config = config = decoder.config
+        self._linears = [_products(block) for block in decoder.layers]  # type: ignore[arg-type]
+        weights = [
+            _addresses(block, window)  # type: ignore[arg-type]
+            for block, window in zip(decoder.layers, config.windows, strict=True)
+        ]
+        self._weights = np.array(weights, np.int64).reshape(len(weights), len(FIELDS))
+        self._seated: list[tuple[int, ...]] = []
+        self._adapters = self._no_adapters = np.empty((0, 4, len(LORA_FIELDS)), np.int64)
+        self._room = torch.empty(0, dtype=torch.bfloat16)
+
+    @classmethod
+    def of(cls, decoder: Decoder) -> Self | None:
+        """None for a decoder that is not of those families, or not in panels."""
+        config = decoder.config
+        apart = config.traits.gemma or config.local_rope_theta or config.query_scale or config.activation != "silu"
+        if apart or config.head_dim % kernels.LANES:
+            return None
+        products = [linear.product for block in decoder.layers for linear in _products(block)]  # type: ignore[arg-type]
+        return cls(decoder) if all(isinstance(product, Panels) for product in products) else None
+
+    def takes(self, kept: Kept, rows: Rows | None) -> bool:
+        """Whether keys and values lie as the loops want them, and the adapters, if any, are of sizes they can add."""
+        if rows is None or not kept.paired:
+            return kept.paired
+        return rows.seat is not None and all(
+            linear.lora is None or linear.lora.even % kernels.LANES == 0 for linear in self._linears[0]
+        )
+
+    def __call__(self, x: Tensor, angles: Angles, kept: Kept, rows: Rows | None) -> Tensor:
+        """x (T, D) -> (T, D), before the last norm; x is overwritten. Keys and values are kept."""
+        config, count = self._config, len(x)
+        x = x.contiguous()
+        turned = angles[0].shape[-1]
+        seats = len(rows.seats) if rows is not None else 0
+        kv, d, inner = config.kv_heads, config.head_dim, config.intermediate_size
+        sizes = Sizes(count, config.hidden_size, config.heads, kv, d, turned, inner, seats)
+        widths = config.hidden_size, (config.heads + 2 * kv) * d, config.heads * d, 2 * inner, inner
+        rooms = Rooms(x.data_ptr(), *self._rooms(count, widths), *(angle.data_ptr() for angle in angles))
+        kernels.stack(
+            self._weights,
+            kept,
+            self._adapters_of(rows) if rows is not None else self._no_adapters,
+            rows.seat if rows is not None and rows.seat is not None else _NOBODY,
+            config.norm_eps,
+            config.attention_softcap,
+            rooms,
+            sizes,
+        )
+        return x
+
+    def _rooms(self, count: int, widths: tuple[int, ...]) -> list[int]:
+        """Addresses of room for so many rows of each width, the same at every step: fresh pages cost time."""
+        needed = count * sum(widths)
+        if self._room.numel() < needed:
+            self._room = torch.empty(needed, dtype=torch.bfloat16)
+        starts = np.cumsum([0, *widths[:-1]]) * count * self._room.itemsize
+        return [self._room.data_ptr() + int(start) for start in starts]
+
+    def _adapters_of(self, rows: Rows) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+        """Where the adapters of each product lie in their seats, (layers, 4, LORA_FIELDS)."""
+        nothing = (0,) * len(LORA_FIELDS)
+        loras = [linear.lora for linears in self._linears for linear in linears]
+        seated = [nothing if lora is None else lora.seated(rows.seats, torch.bfloat16) for lora in loras]
+        if seated != self._seated:
+            self._seated = seated
+            self._adapters = np.array(seated, np.int64).reshape(len(self._linears), 4, len(LORA_FIELDS))
+        return self._adapters
+
+
+def _products(block: Block) -> list[Linear]:
+    attention, mlp = block.attention, block.mlp
+    return [attention.qkv_proj, attention.o_proj, mlp.gate_up_proj, mlp.down_proj]
+
+
+def _addresses(block: Block, window: int | None) -> list[int]:
+    """The layer's row of the table, in the order of ``FIELDS``."""
+    attention = block.attention
+    qkv, o, gate_up, down = (_product(linear) for linear in _products(block))
+    norms = [0 if norm is None else norm.weight.data_ptr() for norm in (attention.q_norm, attention.k_norm)]
+    return [
+        *(block.input_layernorm.weight.data_ptr(), *qkv, *norms, *o),
+        *(block.post_attention_layernorm.weight.data_ptr(), *gate_up, *down),
+        *(int(attention.rotated), window or 0),
+    ]
+
+
+def _product(linear: Linear) -> tuple[int, int]:
+    """Addresses of the weight and of the bias, 0 for none."""
+    assert isinstance(linear.product, Panels)
+    return linear.product.weight.data_ptr(), 0 if linear.bias is None else linear.bias.data_ptr()

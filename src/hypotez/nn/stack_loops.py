@@ -1,0 +1,211 @@
+"""All layers of a decoder in one compiled call, for ``stack``: bfloat16, in panels. Knows arrays, no tensors.
+
+Between two layers, and between the parts of one, the threads of the team wait for each other (``meet``), a microsecond;
+from Python every operation would be a call of its own, ten a layer, and most of the time of a step of few rows. What is
+split among threads does the share ``part`` of ``parts``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import float32, int64, uint16, uint32
+
+from hypotez.nn.loops import array, copy, gated, lora_part, normed, turn
+from hypotez.nn.native import compiled, meet, spread
+from hypotez.nn.paired_loops import attend_part, keep_key, keep_value, paired
+from hypotez.nn.tiles import COLUMNS, ROWS, tile
+
+# Columns of the table of a layer's weights: addresses, 0 for what the layer does not have
+FIELDS = (
+    *("norm", "qkv", "qkv_bias", "q_norm", "k_norm", "o", "o_bias"),
+    *("mlp_norm", "gate_up", "gate_up_bias", "down", "down_bias"),
+    *("rotated", "window"),  # not addresses: 1 or 0; positions, 0 for all
+)
+_NORM, _QKV, _QKV_BIAS, _Q_NORM, _K_NORM, _O, _O_BIAS = range(7)
+_MLP_NORM, _GATE_UP, _GATE_UP_BIAS, _DOWN, _DOWN_BIAS, _ROTATED, _WINDOW = range(7, 14)
+# Of the adapters of a product: addresses of ``lora``'s a, b and spans, how many spans, their ranks together
+LORA_FIELDS = ("a", "ups", "spans", "parts", "width")
+_A, _UPS, _SPANS, _PARTS, _WIDTH = range(5)
+_OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = range(4)
+
+
+class Sizes(NamedTuple):
+    """Of one call."""
+
+    count: int  # rows
+    hidden: int
+    heads: int
+    kv: int
+    head_dim: int
+    turned: int  # numbers of a head that are rotated
+    inner: int
+    seats: int  # of adapters
+
+
+class Rooms(NamedTuple):
+    """Addresses of bfloat16: the stream (count, hidden), which is changed in place, and room for what lies between."""
+
+    x: int
+    normed: int  # (count, hidden)
+    qkv: int  # (count, (heads + 2 kv) head_dim)
+    seen: int  # (count, heads * head_dim)
+    gate_up: int  # (count, 2 inner)
+    gated: int  # (count, inner)
+    cos: int  # (count, turned)
+    sin: int
+
+
+@compiled()
+def product(team, threads, x, weight, bias, added, out, count, inputs, outputs):
+    """x (count, inputs) times a weight in panels, plus bias and ``added`` (count, outputs); 0 for none of them."""
+    x, weight = _pairs(x, count * inputs), _pairs(weight, inputs * outputs)
+    bias, added = _numbers(bias, outputs), _numbers(added, count * outputs)
+    out = array(out, uint16(0), (count * outputs,))
+    spread(team, threads, _product_part, (x, weight, bias, added, out, count, inputs))
+
+
+@compiled()
+def _pairs(address, numbers):
+    return array(address, uint32(0), (numbers // 2,))
+
+
+@compiled()
+def _numbers(address, count):
+    return array(address, uint16(0), (count if address else 0,))
+
+
+@compiled()
+def _product_part(x, weight, bias, added, out, count, inputs, part, parts):
+    panels = len(weight) // (inputs // 2 * COLUMNS)
+    _panels(x, weight, bias, added, out, count, inputs // 2, panels * part // parts, panels * (part + 1) // parts)
+
+
+@compiled()
+def _panels(x, weight, bias, added, out, count, pairs, first, stop):
+    size = pairs * COLUMNS
+    stride = len(out) // count
+    alone = count <= ROWS
+    for panel in range(first, stop):
+        ahead = min(panel + 1, stop - 1) * size
+        half = 0
+        for row in range(0, count, ROWS):
+            n = min(ROWS, count - row)
+            column = panel * COLUMNS
+            at = row * stride + column
+            then = ahead + half * size // 2
+            tile(n, x, row * pairs, weight, panel * size, pairs, bias, column, added, out, at, stride, then, alone)
+            half = 1 - half
+
+
+@compiled()
+def run(team, threads, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes):
+    """weights (layers, FIELDS), cached (layers, 2) addresses of keys and values of ``shape``, adapters (layers, 4,
+    LORA_FIELDS) or no layers, seat (count,) as ``loops.lora`` takes it, places as ``kernels.attend`` does.
+    """
+    spread(team, threads, _run_part, (team, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes))
+
+
+@compiled()
+def _run_part(team, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes, part, parts):
+    hidden, inner = sizes.hidden, sizes.inner
+    attended, wide = sizes.heads * sizes.head_dim, (sizes.heads + 2 * sizes.kv) * sizes.head_dim
+    for layer in range(len(weights)):
+        w, lora = weights[layer], adapters[layer * (len(adapters) > 0) :][:1]
+        _norm_rows(team, rooms.x, w[_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
+        qkv = rooms.normed, w[_QKV], w[_QKV_BIAS], 0, rooms.qkv, hidden, wide
+        _linear(team, qkv, lora, _OF_QKV, seat, sizes, part, parts)
+        _rotate(w, cached[layer], places, shape, eps, rooms, sizes, part, parts)
+        meet(team, parts)
+        _attend(w, cached[layer], places, shape, softcap, rooms, sizes, part, parts)
+        meet(team, parts)
+        o = rooms.seen, w[_O], w[_O_BIAS], rooms.x, rooms.x, attended, hidden
+        _linear(team, o, lora, _OF_O, seat, sizes, part, parts)
+        _norm_rows(team, rooms.x, w[_MLP_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
+        gate_up = rooms.normed, w[_GATE_UP], w[_GATE_UP_BIAS], 0, rooms.gate_up, hidden, 2 * inner
+        _linear(team, gate_up, lora, _OF_GATE_UP, seat, sizes, part, parts)
+        _gate(rooms.gate_up, rooms.gated, sizes.count, inner, part, parts)
+        meet(team, parts)
+        down = rooms.gated, w[_DOWN], w[_DOWN_BIAS], rooms.x, rooms.x, inner, hidden
+        _linear(team, down, lora, _OF_DOWN, seat, sizes, part, parts)
+
+
+@compiled()
+def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
+    x, weight, out = _numbers(x, count * size), _numbers(weight, size), _numbers(out, count * size)
+    for row in range(count * part // parts, count * (part + 1) // parts):
+        normed(x[row * size : (row + 1) * size], weight, float32(eps), out[row * size : (row + 1) * size])
+    meet(team, parts)
+
+
+@compiled()
+def _linear(team, given, lora, which, seat, sizes, part, parts):
+    """A product, and what the rows' adapters add to it."""
+    x, weight, bias, added, out, inputs, outputs = given
+    count = sizes.count
+    numbers, sums = _numbers(bias, outputs), _numbers(added, count * outputs)
+    rows, panels = _pairs(x, count * inputs), _pairs(weight, inputs * outputs)
+    _product_part(rows, panels, numbers, sums, _numbers(out, count * outputs), count, inputs, part, parts)
+    meet(team, parts)
+    if len(lora) and lora[0, which, _WIDTH]:
+        _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)
+        meet(team, parts)
+
+
+@compiled()
+def _adapt(lora, seat, x, y, inputs, outputs, sizes, part, parts):
+    like, spans, width = uint16(0), lora[_SPANS], lora[_WIDTH]
+    x, y = array(x, like, (sizes.count, inputs)), array(y, like, (sizes.count, outputs))
+    a = array(lora[_A], like, (sizes.seats, width, inputs))
+    ups, spans = array(lora[_UPS], int64(0), (lora[_PARTS],)), array(spans, int64(0), (lora[_PARTS], 2))
+    lora_part(like, x, a, ups, seat, spans, y, part, parts)
+
+
+@compiled()
+def _rotate(w, cached, places, shape, eps, rooms, sizes, part, parts):
+    """Queries and keys normed, where the layer does that, and turned; keys and values into their blocks."""
+    blocks, owners, positions = places
+    like, d = uint16(0), sizes.head_dim
+    qkv = array(rooms.qkv, like, (sizes.count, sizes.heads + 2 * sizes.kv, d))
+    cos, sin = array(rooms.cos, like, (sizes.count, sizes.turned)), array(rooms.sin, like, (sizes.count, sizes.turned))
+    keys, values = paired(cached[0], cached[1], shape)
+    q_norm, k_norm = _numbers(w[_Q_NORM], d), _numbers(w[_K_NORM], d)
+    plain, before = np.empty(d, np.uint16), np.empty(d, np.uint16)
+    for row in range(sizes.count * part // parts, sizes.count * (part + 1) // parts):
+        for head in range(sizes.heads + sizes.kv):
+            of_query = head < sizes.heads
+            norm = q_norm if of_query else k_norm
+            if len(norm):
+                normed(qkv[row, head], norm, float32(eps), before)
+            else:
+                copy(qkv[row, head], before)
+            if w[_ROTATED]:
+                turn(before, cos[row], sin[row], plain)
+            else:
+                copy(before, plain)
+            if of_query:
+                copy(plain, qkv[row, head])
+            else:
+                keep_key(plain, keys, blocks, owners, positions, row, head - sizes.heads)
+        for head in range(sizes.kv):
+            value = qkv[row, sizes.heads + sizes.kv + head]
+            keep_value(value, values, blocks, owners, positions, row, head)
+
+
+@compiled()
+def _attend(w, cached, places, shape, softcap, rooms, sizes, part, parts):
+    blocks, owners, positions = places
+    like, d = uint16(0), sizes.head_dim
+    qkv = array(rooms.qkv, like, (sizes.count, sizes.heads + 2 * sizes.kv, d))
+    out = array(rooms.seen, like, (sizes.count, sizes.heads, d))
+    keys, values = paired(cached[0], cached[1], shape)
+    attend_part(qkv, keys, values, blocks, owners, positions, w[_WINDOW], softcap, out, part, parts)
+
+
+@compiled()
+def _gate(gate_up, out, count, inner, part, parts):
+    gate_up, out = _numbers(gate_up, 2 * count * inner), _numbers(out, count * inner)
+    first, stop = inner * part // parts, inner * (part + 1) // parts
+    for row in range(count):
+        at = 2 * row * inner
+        gate, up = gate_up[at + first : at + stop], gate_up[at + inner + first : at + inner + stop]
+        gated(gate, up, out[row * inner + first : row * inner + stop])

@@ -1,0 +1,181 @@
+"""Products of bfloat16 rows with a weight laid out in panels, by AVX-512's own instruction for them.
+
+A *panel* is the weights of ``COLUMNS`` outputs: of every two inputs in turn a pair for each output, the four bytes that
+one instruction multiplies and adds to a float32 sum. A *tile* is the sums of a few rows for a panel, which stay in
+registers; its weights are read once for all its rows. Every sum is over the inputs in order, whatever rows are beside
+it, and rounded once. Knows no loops over rows or panels.
+"""
+
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from hypotez.nn.lanes import LANES, each, fetch, filled, load, splat, start
+
+COLUMNS = 32  # outputs of a panel; most weights have a multiple of it, and two threads an even share
+ROWS = 8  # of a tile at most: 16 registers of sums, enough to hide the time that one instruction takes
+_REGISTERS = COLUMNS // LANES
+_LINE = 16  # pairs in a line of the cache
+_I32, _FLOAT = ir.IntType(32), ir.FloatType()
+PAIRS, SUMS = ir.VectorType(_I32, LANES), ir.VectorType(_FLOAT, LANES)
+_MULTIPLY = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+class _Bfloat(ir.Type):  # type: ignore[misc]
+    """llvmlite has no name for it."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bfloat)
+
+    def __hash__(self) -> int:
+        return hash(_Bfloat)
+
+
+FACTORS, _HALVES = ir.VectorType(_Bfloat(), 2 * LANES), ir.VectorType(_Bfloat(), LANES)
+
+
+def usable() -> bool:
+    """Whether the processor has the instruction, and no better one: AMX is left to oneDNN."""
+    if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]  # told of another processor
+        return False
+    has = llvmlite.binding.get_host_cpu_features()
+    return bool(has.get("avx512bf16")) and not has.get("amx-bf16")
+
+
+@intrinsic
+def tile(
+    typing_context: Any,
+    rows: Any,
+    x: Any,
+    x_at: Any,
+    weight: Any,
+    weight_at: Any,
+    pairs: Any,
+    bias: Any,
+    bias_at: Any,
+    added: Any,
+    out: Any,
+    out_at: Any,
+    stride: Any,
+    ahead: Any,
+    alone: Any,
+) -> Any:
+    """``out[i] = round(x[i] @ panel + bias + added[i])`` for i < rows, 1 to ``ROWS``.
+
+    x and weight are uint32, a pair of bfloat16 each: row i of x starts at ``x_at + i * pairs``, the panel (pairs,
+    COLUMNS) at ``weight_at``. bias, added and out are uint16; bias and added may have no elements. Row i of the panel's
+    outputs starts at ``out_at + i * stride`` in ``out`` and in ``added``.
+
+    While it works, a part of the panel after it is fetched from ``ahead`` in the weight: half, or all where the tile is
+    ``alone`` in its panel. A single row alone is done before more memory could come.
+    """
+    size = types.intp
+    kinds = (size, x, size, weight, size, size, bias, size, added, out, size, size, size, types.boolean)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        arrays = {i: start(context, builder, signature, values, i) for i in (1, 3, 6, 8, 9)}
+        x_start, weight_start, bias_start, added_start, out_start = arrays.values()
+        has_bias, has_added = (filled(context, builder, signature, values, i) for i in (6, 8))
+        places = values[2], values[4], values[5], values[7], values[10], values[11], values[12]
+        given = _Given(x_start, weight_start, bias_start, added_start, out_start, *places, has_bias, has_added)
+        done = builder.append_basic_block("done")
+        by_rows = builder.switch(values[0], done)
+        for n in range(1, ROWS + 1):
+            block = builder.append_basic_block(f"rows{n}")
+            by_rows.add_case(ir.Constant(values[0].type, n), block)
+            builder.position_at_end(block)
+            with builder.if_else(values[13]) as (alone, among):
+                with alone:
+                    _write(builder, n, 2 if n > 1 else 0, given)
+                with among:
+                    _write(builder, n, 1, given)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(*kinds), generate
+
+
+class _Given(NamedTuple):
+    """The values that a tile is called with, as LLVM has them."""
+
+    x: Any
+    weight: Any
+    bias: Any
+    added: Any
+    out: Any
+    x_at: Any
+    weight_at: Any
+    pairs: Any
+    bias_at: Any
+    out_at: Any
+    stride: Any
+    ahead: Any
+    has_bias: Any
+    has_added: Any
+
+
+def multiply(builder: Any, total: Any, one: Any, other: Any) -> Any:
+    """The sixteen sums with sixteen times two products added."""
+    kind = ir.FunctionType(SUMS, [SUMS, FACTORS, FACTORS])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, _MULTIPLY), [total, one, other])
+
+
+def factors(builder: Any, first: Any, index: Any) -> Any:
+    """Sixteen pairs from an array."""
+    return builder.load(builder.bitcast(builder.gep(first, [index]), FACTORS.as_pointer()), align=4)
+
+
+def pair(builder: Any, first: Any, index: Any) -> Any:
+    """One pair from an array, sixteen times."""
+    place = builder.bitcast(builder.gep(first, [index]), _I32.as_pointer())
+    return builder.bitcast(splat(builder, builder.load(place, align=4), PAIRS), FACTORS)
+
+
+def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
+    """The code of a tile of so many rows that fetches ``lines`` lines of the cache with every pair."""
+    sums = [[cgutils.alloca_once(builder, SUMS) for _ in range(_REGISTERS)] for _ in range(rows)]
+
+    def plus(index: Any, n: int) -> Any:
+        return builder.add(index, ir.Constant(index.type, n))
+
+    def times(index: Any, n: int) -> Any:
+        return builder.mul(index, ir.Constant(index.type, n))
+
+    for c in range(_REGISTERS):
+        first = cgutils.alloca_once_value(builder, ir.Constant(SUMS, [0.0] * LANES))
+        with builder.if_then(given.has_bias):
+            builder.store(load(builder, given.bias, plus(given.bias_at, c * LANES), types.uint16), first)
+        for row in sums:
+            builder.store(builder.load(first), row[c])
+
+    with each(builder, given.pairs) as k:
+        place = builder.add(given.weight_at, times(k, COLUMNS))
+        panel = [factors(builder, given.weight, plus(place, c * LANES)) for c in range(_REGISTERS)]
+        for line in range(lines):
+            wanted = builder.add(given.ahead, times(k, lines * _LINE))
+            fetch(builder, given.weight, plus(wanted, line * _LINE), near=2)
+        for i, row in enumerate(sums):
+            place = builder.add(builder.add(given.x_at, times(given.pairs, i)), k)
+            inputs = pair(builder, given.x, place)
+            for total, weights in zip(row, panel, strict=True):
+                builder.store(multiply(builder, builder.load(total), inputs, weights), total)
+
+    places = [builder.add(given.out_at, times(given.stride, i)) for i in range(rows)]
+    with builder.if_then(given.has_added):
+        for place, row in zip(places, sums, strict=True):
+            for c, total in enumerate(row):
+                more = load(builder, given.added, plus(place, c * LANES), types.uint16)
+                builder.store(builder.fadd(builder.load(total), more), total)
+    for place, row in zip(places, sums, strict=True):
+        for c, total in enumerate(row):
+            rounded = builder.fptrunc(builder.load(total), _HALVES)
+            where = builder.gep(given.out, [plus(place, c * LANES)])
+            builder.store(rounded, builder.bitcast(where, _HALVES.as_pointer()), align=2)
