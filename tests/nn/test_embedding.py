@@ -45,6 +45,15 @@ def test_every_row_is_found_in_the_packed_weight():
     assert torch.equal(decoder.embed_tokens(torch.arange(192)), rows)
 
 
+def test_a_token_that_the_vocabulary_lacks_is_an_error():
+    decoder = large(torch.bfloat16)
+    pack(decoder)
+    share_embedding(decoder)
+
+    with torch.inference_mode(), pytest.raises(IndexError):
+        decoder.embed_tokens(torch.tensor([3, 192]))
+
+
 @pytest.mark.parametrize(("tied", "weights"), [(False, Weights.FULL), (True, Weights.INT8)], ids=["apart", "rounded"])
 def test_an_embedding_that_is_no_product_is_kept(tied, weights):
     decoder = large(torch.bfloat16, tied=tied)

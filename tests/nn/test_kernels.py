@@ -50,6 +50,16 @@ def test_swiglu(dtype):
     torch.testing.assert_close(out, (F.silu(gate) * up), **NEAR[dtype])
 
 
+def test_the_likeliest_token_is_the_first_of_the_largest(dtype):
+    logits = torch.randn(5, 1300).to(dtype)
+    logits[1, [7, 700, 1299]] = 9.0
+    logits[2] = -torch.rand(1300).to(dtype) - 1
+    logits[3] = float("-inf")
+    logits[3, 1024] = -1e30
+
+    assert kernels.likeliest(logits) == logits.float().argmax(-1).tolist()
+
+
 @pytest.mark.parametrize("turned", [16, 8], ids=["whole heads", "half of a head"])
 def test_split_rotated(dtype, turned):
     qkv = torch.randn(50, 8, 16).to(dtype)

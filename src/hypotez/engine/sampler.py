@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hypotez.engine.sequence import Sequence, TokenLogprob
+from hypotez.nn.fused import likeliest
 
 RUN = 256
 CANDIDATES = 128  # top_p and its kin look at so many tokens first; only a flatter row is sorted whole
@@ -25,8 +26,7 @@ def choose(
     """
     wishes = [s.sampling for s in sequences]
     if allowed is None and all(s.greedy for s in sequences):
-        # max, not argmax: for bfloat16 torch's argmax takes five times as long
-        return [(token, None) for token in logits.max(-1).indices.tolist()]
+        return [(token, None) for token in likeliest(logits)]
     scores = logits.float()
     reported = torch.log_softmax(scores, -1) if any(w.logprobs is not None for w in wishes) else None
     scores = _adjusted(scores, sequences)

@@ -2,8 +2,7 @@
 
 Two copies would be a fifth of all weights in a model of 135M. Our own panels hold four bytes of each of their rows in
 turn. oneDNN does not say where a row lies; for float32 on AVX-512 it is in columns of 64 rows, likewise. Whether that
-holds is seen by comparing all rows with the original, and where it does not both copies stay. A row takes some
-10 microseconds (a copy: a quarter).
+holds is seen by comparing all rows with the original, and where it does not both copies stay.
 """
 
 import ctypes
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hypotez.nn.decoder import Decoder
+from hypotez.nn.fused import compiled
 from hypotez.nn.packed import Panels, Product, Reordered
 
 _COLUMNS = (64, 48, 32, 16)  # rows side by side
@@ -27,8 +27,11 @@ class SharedEmbedding(nn.Module):
         self._lanes = lanes  # (columns, D * itemsize / 4, rows of a column)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        size = self._lanes.shape[-1]
-        rows: Tensor = self._lanes[tokens // size, :, tokens % size]
+        if (kernels := compiled(self.weight)) is not None:
+            rows: Tensor = kernels.lookup(self._lanes, tokens)
+        else:
+            size = self._lanes.shape[-1]
+            rows = self._lanes[tokens // size, :, tokens % size]
         return rows.view(self.weight.dtype)
 
 

@@ -26,6 +26,7 @@ _LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0)}  # numpy ha
 
 Array = NDArray[np.int32]
 
+_likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
 _attend_pairs = Guarded(paired_loops.attend)
@@ -55,6 +56,15 @@ def swiglu(gate_up: Tensor) -> Tensor:
     places = gate_up.data_ptr(), out.data_ptr()
     _run(_swiglu, out, 8 * count * size, *places, count, size)
     return out
+
+
+def likeliest(logits: Tensor) -> list[int]:
+    """logits (N, V) -> of each row the place of the largest, the first of equals."""
+    logits = logits.contiguous()
+    out = np.zeros(len(logits), np.int64)
+    _run(_likeliest, logits, logits.numel(), logits.data_ptr(), out, *logits.shape)
+    found: list[int] = out.tolist()
+    return found
 
 
 def split_rotated(qkv: Tensor, heads: int, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,6 +141,17 @@ def panels(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | No
     optional = (t.data_ptr() if t is not None else 0 for t in (bias, added))
     places = x.data_ptr(), weight.data_ptr(), *optional, out.data_ptr()
     _panels(x.dtype, _team(), _threads(weight.numel()), *places, len(x), inputs, outputs)
+    return out
+
+
+def lookup(lanes: Tensor, rows: Tensor) -> Tensor:
+    """Rows (T,) of what lies as int32 (columns, words, rows of a column) -> (T, words)."""
+    rows = rows.contiguous()
+    if len(rows) and int(rows.max()) >= lanes.shape[0] * lanes.shape[2]:
+        raise IndexError(f"Row {int(rows.max())} of {lanes.shape[0] * lanes.shape[2]} was asked for.")
+    out = lanes.new_empty(len(rows), lanes.shape[1])
+    places = lanes.data_ptr(), rows.data_ptr(), out.data_ptr()
+    _lookup(out.dtype, _team(), _threads(out.numel()), *places, tuple(lanes.shape), len(rows))
     return out
 
 

@@ -7,13 +7,14 @@ only there LLVM always sees that no index is negative, and uses vector registers
 import math
 
 import numpy as np
-from numba import carray, float32, int8, int32, types, uint32
+from numba import carray, float32, int8, int32, int64, types, uint32
 from numba.extending import overload
 
 from hypotez.nn.lanes import dots, weigh
 from hypotez.nn.native import as_bits, as_float, compiled, pointer, spread
 
 _RUN = 32  # outputs of a product at once
+_RUN_OF_LOGITS = 512  # whose largest is found at once
 _AHEAD = 2  # blocks of the cache that are on their way from memory while one is worked on
 
 _dots1, _dots2, _dots3, _dots4 = (dots(rows) for rows in (1, 2, 3, 4))
@@ -42,6 +43,18 @@ def _narrow(number, out):
     if out.dtype == types.uint16:
         return lambda number, out: _bfloat16(number)
     return lambda number, out: number
+
+
+def ranked(element):
+    """An integer that is larger where the element is; of integers LLVM finds the largest sixteen at a time."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(ranked)
+def _ranked(element):
+    if element == types.uint16:
+        return lambda element: types.int16(element ^ (types.uint16(types.int16(element) >> 15) & types.uint16(0x7FFF)))
+    return lambda element: int32(as_bits(element) ^ (uint32(int32(as_bits(element)) >> 31) & uint32(0x7FFFFFFF)))
 
 
 @compiled()
@@ -102,6 +115,49 @@ def gated(gate, up, out):
         x = wide(gate[i])
         silu = wide(narrow(x / (float32(1) + exp(-x)), out))  # rounded between the two, as torch's silu is
         out[i] = narrow(silu * wide(up[i]), out)
+
+
+@compiled()
+def lookup(team, threads, lanes, rows, out, shape, count):
+    lanes, out = array(lanes, uint32(0), shape), array(out, uint32(0), (count, shape[1]))
+    spread(team, threads, _lookup_part, (lanes, array(rows, int64(0), (count,)), out))
+
+
+@compiled()
+def _lookup_part(lanes, rows, out, part, parts):
+    size = lanes.shape[2]
+    for i in range(len(rows) * part // parts, len(rows) * (part + 1) // parts):
+        column, row = rows[i] // size, rows[i] % size
+        for word in range(lanes.shape[1]):
+            out[i, word] = lanes[column, word, row]
+
+
+@compiled()
+def likeliest(team, threads, like, logits, out, count, size):
+    logits = array(logits, like, (count, size))
+    spread(team, threads, _likeliest_part, (logits, out))
+
+
+@compiled()
+def _likeliest_part(logits, out, part, parts):
+    count, size = logits.shape
+    for row in range(count * part // parts, count * (part + 1) // parts):
+        best, found = ranked(logits[row, 0]), 0
+        for start in range(0, size, _RUN_OF_LOGITS):
+            top = _largest(logits[row, start : min(start + _RUN_OF_LOGITS, size)])
+            if top > best:
+                best, found = top, start
+        while found + 1 < size and ranked(logits[row, found]) != best:
+            found += 1
+        out[row] = found
+
+
+@compiled()
+def _largest(x):
+    top = ranked(x[0])
+    for i in range(len(x)):
+        top = max(top, ranked(x[i]))
+    return top
 
 
 @compiled()

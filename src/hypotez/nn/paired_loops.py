@@ -14,8 +14,6 @@ from hypotez.nn.loops import array, narrow, narrowed, softmax
 from hypotez.nn.native import compiled, spread
 from hypotez.nn.pairs import QUERIES, score, weigh_pairs
 
-_AHEAD = 2  # blocks of the cache that are on their way from memory while one is worked on
-
 
 @compiled()
 def attend(team, threads, q, k, v, keys, values, blocks, owners, positions, window, softcap, out, heads, shape):
@@ -77,31 +75,41 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
     scores, weights = np.empty((QUERIES, room), np.float32), np.empty((QUERIES, room), np.uint16)
     sums = np.empty((QUERIES, d), np.float32)
     scale = float32(1 / math.sqrt(d))
+    numbers = d * size
     # Dealt out in turns: the rows of a prompt see more and more.
     for item in range(part, count * kv, parts):
         row, head = item // kv, item % kv
         length = positions[row] + 1
         first = max(0, length - window) if window else 0
         begin, end = first - first % LANES, (length + LANES - 1) // LANES * LANES
-        own, farthest = blocks[owners[row]], (length - 1) // size
+        own = blocks[owners[row]]
+        after = min(item + parts, count * kv - 1)
+        coming, coming_head = blocks[owners[after // kv]], after % kv
+        coming_last = positions[after // kv] // size
         for start in range(0, group, QUERIES):  # query heads that share these keys
             n = min(QUERIES, group - start)
             at = (row * width + head * group + start) * d
+            block, place = begin // size, begin % size
             for p in range(begin, end, LANES):
-                place = 2 * (p % size)
-                key = (own[p // size] * kv + head) * size * d + place
-                then = (own[min(p // size + _AHEAD, farthest)] * kv + head) * size * d + place
-                score(n, q, at, keys, key, then, size, d, scale, scores, p, room)
+                lies = (own[block] * kv + head) * numbers
+                # What is fetched from memory meanwhile: these keys' values, and with the values the next item's keys
+                score(n, q, at, keys, lies + 2 * place, values, lies + place * d, size, d, scale, scores, p, room)
+                place += LANES
+                if place == size:
+                    block, place = block + 1, 0
             for j in range(n):
                 softmax(scores[j, first:length], float32(softcap))
                 _narrowed(scores[j, begin:end], first - begin, length - begin, weights[j, begin:end])
                 sums[j, :] = float32(0)
+            block, place = begin // size, begin % size
             for p in range(begin, end, LANES):
                 pairs = (min(LANES, length - p) + 1) // 2
-                place = (p % size) * d
-                value = (own[p // size] * kv + head) * size * d + place
-                then = (own[min(p // size + _AHEAD, farthest)] * kv + head) * size * d + place
-                weigh_pairs(n, weights, p, room, pairs, values, value, then, d, sums)
+                lies = (own[block] * kv + head) * numbers + place * d
+                then = (coming[min(block, coming_last)] * kv + coming_head) * numbers + 2 * place
+                weigh_pairs(n, weights, p, room, pairs, values, lies, keys, then, size, d, sums)
+                place += LANES
+                if place == size:
+                    block, place = block + 1, 0
             for j in range(n):
                 narrowed(sums[j], out[row, head * group + start + j])
 

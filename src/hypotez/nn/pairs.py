@@ -29,6 +29,7 @@ def score(
     q_at: Any,
     keys: Any,
     at: Any,
+    values: Any,
     then: Any,
     size: Any,
     d: Any,
@@ -40,16 +41,17 @@ def score(
     """``scores[j * stride + column + p] = scale * q[q_at + j * d:][:d] . key p`` for j < queries and sixteen keys p.
 
     The keys are in a block of ``size``, (d / 2, size, 2) from ``at`` less the first key's place on. scores and scale
-    are float32. While it works, the lines of sixteen keys from ``then`` on are fetched from memory.
+    are float32. While it works, as many numbers of ``values`` are fetched from memory, from ``then`` on.
     """
     intp = types.intp
-    kinds = intp, q, intp, keys, intp, intp, intp, intp, types.float32, scores, intp, intp
+    kinds = intp, q, intp, keys, intp, values, intp, intp, intp, types.float32, scores, intp, intp
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        q_start, keys_start, scores_start = (start(context, builder, signature, values, i) for i in (1, 3, 9))
-        q_at, at, then, size, d, scale, column, stride = (values[i] for i in (2, 4, 5, 6, 7, 8, 10, 11))
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        starts = (start(context, builder, signature, given, i) for i in (1, 3, 5, 10))
+        q_start, keys_start, values_start, scores_start = starts
+        q_at, at, then, size, d, scale, column, stride = (given[i] for i in (2, 4, 6, 7, 8, 9, 11, 12))
         line = _times(builder, size, 2)
-        for n in _cases(builder, values[0]):
+        for n in _cases(builder, given[0]):
             sums = [[cgutils.alloca_once(builder, SUMS) for _ in range(_APART)] for _ in range(n)]
             for total in (total for row in sums for total in row):
                 builder.store(ir.Constant(SUMS, [0.0] * LANES), total)
@@ -57,7 +59,7 @@ def score(
                 for u in range(_APART):
                     first = _plus(builder, i, 2 * u)
                     offset = builder.mul(builder.sdiv(first, ir.Constant(d.type, 2)), line)
-                    fetch(builder, keys_start, builder.add(then, offset))
+                    fetch(builder, values_start, builder.add(then, _times(builder, first, LANES)))
                     key = factors(builder, keys_start, builder.add(at, offset))
                     for j, row in enumerate(sums):
                         place = builder.add(builder.add(q_at, _times(builder, d, j)), first)
@@ -84,20 +86,25 @@ def weigh_pairs(
     pairs: Any,
     value: Any,
     at: Any,
+    keys: Any,
     then: Any,
+    size: Any,
     d: Any,
     out: Any,
 ) -> Any:
     """``out[j * d:][:d] += weights[j * stride + column + p] * value p`` for j < queries and p < 2 * pairs.
 
-    The values are (pairs, d, 2) from ``at`` on; out is float32. While it works, as many are fetched from ``then`` on.
+    The values are (pairs, d, 2) from ``at`` on; out is float32. While it works, as many ``keys`` of a block of ``size``
+    are fetched from memory, from ``then`` on.
     """
     intp = types.intp
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        weights_start, value_start, out_start = (start(context, builder, signature, values, i) for i in (1, 5, 9))
-        column, stride, pairs, at, then, d = (values[i] for i in (2, 3, 4, 6, 7, 8))
-        line = _times(builder, d, 2)
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        starts = (start(context, builder, signature, given, i) for i in (1, 5, 7, 11))
+        weights_start, value_start, keys_start, out_start = starts
+        column, stride, pairs, at, then, size, d = (given[i] for i in (2, 3, 4, 6, 8, 9, 10))
+        lines = builder.sdiv(d, ir.Constant(d.type, LANES))  # of the cache, for a pair of keys
+        line, step = _times(builder, d, 2), _times(builder, size, 2)
 
         def some(n: int, first: Any, registers: int) -> None:
             """The sums of dimensions ``first`` to ``first + 16 registers``."""
@@ -112,9 +119,10 @@ def weigh_pairs(
                     builder.store(builder.load(place, align=4), total)
             with each(builder, pairs) as p:
                 offset = builder.add(builder.mul(p, line), _times(builder, first, 2))
+                ahead = builder.add(builder.mul(p, lines), builder.sdiv(first, ir.Constant(d.type, LANES)))
                 seen = []
                 for c in range(registers):
-                    fetch(builder, value_start, builder.add(then, _plus(builder, offset, 2 * c * LANES)))
+                    fetch(builder, keys_start, builder.add(then, builder.mul(_plus(builder, ahead, c), step)))
                     seen.append(factors(builder, value_start, builder.add(at, _plus(builder, offset, 2 * c * LANES))))
                 for j, row in enumerate(sums):
                     place = builder.add(builder.add(_times(builder, stride, j), column), _times(builder, p, 2))
@@ -127,14 +135,15 @@ def weigh_pairs(
 
         rest = builder.srem(d, ir.Constant(d.type, _WIDE))
         wide = builder.sub(d, rest)
-        for n in _cases(builder, values[0]):
+        for n in _cases(builder, given[0]):
             with each(builder, wide, _WIDE) as i:
                 some(n, i, _WIDE // LANES)
             with each(builder, rest, LANES) as i:
                 some(n, builder.add(wide, i), 1)
         return context.get_dummy_value()
 
-    return types.void(intp, weights, intp, intp, intp, value, intp, intp, intp, out), generate
+    kinds = intp, weights, intp, intp, intp, value, intp, keys, intp, intp, intp, out
+    return types.void(*kinds), generate
 
 
 def _cases(builder: Any, queries: Any) -> Iterator[int]:
