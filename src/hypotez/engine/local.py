@@ -17,6 +17,7 @@ from hypotez import spans
 from hypotez.backend import Card, Json, Source
 from hypotez.engine.engine import Engine, EngineOptions
 from hypotez.engine.guide import Grammars
+from hypotez.engine.mailbox import Mailbox
 from hypotez.engine.metrics import Histogram
 from hypotez.engine.precision import choose_dtype
 from hypotez.engine.reply import Reply
@@ -86,7 +87,7 @@ class LocalBackend:
     async def chat(self, body: Json) -> AsyncIterator[Json]:
         source, inside = self._source(body["model"]), spans.here()
         base = await self._base(source)
-        reading = body, base, source, asyncio.get_running_loop()
+        reading = body, base, source, Mailbox.here()
         # Off the event loop: a grammar may take long to compile, a long prompt long to encode.
         job = _job(*reading) if _short(body) else await asyncio.to_thread(_job, *reading)
         base.runner.submit(job)
@@ -204,7 +205,7 @@ def _short(body: Json) -> bool:
     return len(words) == len(messages) and sum(map(len, words)) <= _FEW_CHARACTERS
 
 
-def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop) -> Job:
+def _job(body: Json, base: Base, source: Source, mailbox: Mailbox) -> Job:
     request = read(body, base.chat, base.grammars, _context(base, source.card))
     owner = _owner(source)
     sequences = [
@@ -212,7 +213,7 @@ def _job(body: Json, base: Base, source: Source, loop: asyncio.AbstractEventLoop
         for wish in request.choices
     ]
     replies = [Reply(base.chat, i, request.stops, request.tools, request.called) for i in range(len(sequences))]
-    return Job(sequences, replies, loop, source.adapter)
+    return Job(sequences, replies, mailbox, source.adapter)
 
 
 def _encoded(base: Base, texts: Sequence[str]) -> list[list[int]]:

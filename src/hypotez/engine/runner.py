@@ -5,17 +5,18 @@ the engine; the others leave notes in ``_inbox``.
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypotez.engine.engine import Engine, Said
+from hypotez.engine.mailbox import Mailbox
 from hypotez.engine.reply import Reply
 from hypotez.engine.sequence import Finish, Sequence
 from hypotez.errors import HypotezError, Overloaded, ServerError
@@ -35,7 +36,7 @@ class Job:
 
     sequences: list[Sequence]
     replies: list[Reply]
-    loop: asyncio.AbstractEventLoop
+    mailbox: Mailbox  # of the event loop that asks
     adapter: Path | None = None
     events: "asyncio.Queue[list[Json] | BaseException | None]" = field(default_factory=asyncio.Queue)
     open: int = 0  # sequences not finished yet
@@ -79,16 +80,15 @@ class Runner:
 
     def call(self, function: Callable[[], Any]) -> "asyncio.Future[Any]":
         """Run ``function`` between two steps; the future is of the running event loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        mailbox, future = Mailbox.here(), asyncio.get_running_loop().create_future()
 
         def run() -> None:
             try:
                 result = function()
             except BaseException as exc:  # handed to whoever asked
-                loop.call_soon_threadsafe(_settle, future, None, exc)
+                mailbox.leave(partial(_settle, future, None, exc))
             else:
-                loop.call_soon_threadsafe(_settle, future, result, None)
+                mailbox.leave(partial(_settle, future, result, None))
 
         self._leave(run)
         return future
@@ -171,8 +171,8 @@ class Runner:
                 _send(place[0], [error])
 
     def _deliver(self, said: list[Said]) -> None:
-        """What this step gave, in one call per event loop."""
-        letters: dict[asyncio.AbstractEventLoop, list[tuple[Job, list[Any]]]] = {}
+        """What this step gave, in one note per event loop."""
+        letters: dict[Mailbox, list[tuple[Job, list[Any]]]] = {}
         for one in said:
             place = self._places.get(one.sequence)
             if place is None:
@@ -197,18 +197,13 @@ class Runner:
                     self.engine.metrics.ended(time.perf_counter() - job.arrived)
                     items.append(None)
             if items:
-                letters.setdefault(job.loop, []).append((job, items))
-        for loop, batch in letters.items():
-            _post(loop, batch)
+                letters.setdefault(job.mailbox, []).append((job, items))
+        for mailbox, batch in letters.items():
+            mailbox.leave(partial(_put, batch))
 
 
 def _send(job: Job, items: list[Any]) -> None:
-    _post(job.loop, [(job, items)])
-
-
-def _post(loop: asyncio.AbstractEventLoop, batch: list[tuple[Job, list[Any]]]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody listens any more
-        loop.call_soon_threadsafe(_put, batch)
+    job.mailbox.leave(partial(_put, [(job, items)]))
 
 
 def _put(batch: list[tuple[Job, list[Any]]]) -> None:
