@@ -12,6 +12,61 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+class Stream(asyncio.Protocol):
+    """A connection for one streamed answer, kept as it comes and read when it has ended: what a client does with a
+    token would be taken from the server's processor time.
+    """
+
+    def __init__(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.first = 0.0  # when the first event came
+        self._parts: list[bytes] = []
+        self._tail = b""
+
+    @classmethod
+    async def open(cls, port: int) -> "Stream":
+        _, stream = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return stream
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self.first and b"data: {" in data:
+            self.first = time.perf_counter()
+        self._parts.append(data)
+        self._tail = (self._tail + data)[-6:]
+        if self._tail == b"\n0\r\n\r\n":
+            self.ended.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(exc or ConnectionResetError("the server hung up"))
+
+    async def post(self, path: str, body: object) -> None:
+        """Ask, and wait for the end."""
+        self.transport.write(request("POST", path, body))
+        await self.ended
+        self.transport.close()
+
+    def lines(self) -> list[bytes]:
+        """The lines of the answer, without the sizes of its chunks."""
+        head, _, rest = b"".join(self._parts).partition(b"\r\n\r\n")
+        assert head.split()[1] == b"200", head + rest
+        body = b""
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+        return body.split(b"\n")
+
+
+def request(method: str, path: str, body: object = None) -> bytes:
+    raw = b"" if body is None else json.dumps(body).encode()
+    fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": len(raw)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + raw
+
+
 class Connection:
     def __init__(self, port: int) -> None:
         self.port = port
@@ -20,10 +75,7 @@ class Connection:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
 
     async def send(self, method: str, path: str, body: object = None) -> None:
-        raw = b"" if body is None else json.dumps(body).encode()
-        fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": len(raw)}
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self.writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        self.writer.write(request(method, path, body))
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:

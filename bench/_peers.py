@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from _http import Connection
+from _http import Connection, Stream
 
 Row = tuple[float, float | None, float | None]
 
@@ -56,26 +56,21 @@ class Server:
         return spent.user + spent.system
 
     async def _round(self, prompts: list[list[int]]) -> tuple[float, list[tuple[float, int]]]:
-        connections = [Connection(self.port) for _ in prompts]
-        await asyncio.gather(*(connection.open() for connection in connections))
+        streams = await asyncio.gather(*(Stream.open(self.port) for _ in prompts))
         begun = time.perf_counter()
-        answers = await asyncio.gather(*map(self._one, connections, prompts))
+        await asyncio.gather(*(s.post(self.path, self.body(p)) for s, p in zip(streams, prompts, strict=True)))
         took = time.perf_counter() - begun
-        for connection in connections:
-            connection.close()
-        return took, answers
+        return took, [(stream.first - begun, self._tokens(stream)) for stream in streams]
 
-    async def _one(self, connection: Connection, prompt: list[int]) -> tuple[float, int]:
-        begun, first, tokens = time.perf_counter(), 0.0, 0
-        async for line in connection.lines(self.path, self.body(prompt)):
-            if not line.startswith(b"data: {"):
-                continue
-            told = json.loads(line[6:])
-            if "error" in told:
-                raise SystemExit(f"{self.path}: {told['error']}")
-            first = first or time.perf_counter() - begun
-            tokens = self.new(told) or tokens
-        return first, tokens
+    def _tokens(self, stream: Stream) -> int:
+        tokens = 0
+        for line in stream.lines():
+            if line.startswith(b"data: {"):
+                told = json.loads(line[6:])
+                if "error" in told:
+                    raise SystemExit(f"{self.path}: {told['error']}")
+                tokens = self.new(told) or tokens
+        return tokens
 
 
 def p95(seconds: list[float]) -> float:
