@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypotez.nn import kernels
+from hypotez.nn import kernels, tiles
 from hypotez.nn.decoder import Angles, Block, Decoder
 from hypotez.nn.kept import Kept
 from hypotez.nn.linear import Linear
@@ -42,7 +42,7 @@ class Stack:
         """None for a decoder that is not of those families, or not in panels."""
         config = decoder.config
         apart = config.traits.gemma or config.local_rope_theta or config.query_scale or config.activation != "silu"
-        if apart or config.head_dim % kernels.LANES:
+        if apart or config.head_dim % kernels.LANES or config.intermediate_size % tiles.COLUMNS:
             return None
         products = [linear.product for block in decoder.layers for linear in _products(block)]  # type: ignore[arg-type]
         return cls(decoder) if all(isinstance(product, Panels) for product in products) else None

@@ -77,24 +77,23 @@ def _numbers(address, count):
 @compiled()
 def _product_part(x, weight, bias, added, out, count, inputs, part, parts):
     panels = len(weight) // (inputs // 2 * COLUMNS)
-    _panels(x, weight, bias, added, out, count, inputs // 2, panels * part // parts, panels * (part + 1) // parts)
+    first, stop = panels * part // parts, panels * (part + 1) // parts
+    _panels(x, weight, bias, added, out, count, inputs // 2, first, stop, first * (inputs // 2 * COLUMNS))
 
 
 @compiled()
-def _panels(x, weight, bias, added, out, count, pairs, first, stop):
-    size = pairs * COLUMNS
-    stride = len(out) // count
-    alone = count <= ROWS
+def _panels(x, weight, bias, added, out, count, pairs, first, stop, then):
+    """Panels ``first`` to ``stop``; while the last is worked on, what lies from ``then`` on is fetched from memory."""
+    size, stride = pairs * COLUMNS, len(out) // count
+    share = COLUMNS // ((count + ROWS - 1) // ROWS)
     for panel in range(first, stop):
-        ahead = min(panel + 1, stop - 1) * size
-        half = 0
+        ahead = (panel + 1) * size if panel + 1 < stop else then
         for row in range(0, count, ROWS):
             n = min(ROWS, count - row)
             column = panel * COLUMNS
             at = row * stride + column
-            then = ahead + half * size // 2
-            tile(n, x, row * pairs, weight, panel * size, pairs, bias, column, added, out, at, stride, then, alone)
-            half = 1 - half
+            tile(n, x, row * pairs, weight, panel * size, pairs, bias, column, added, out, at, stride, ahead, share)
+            ahead += pairs * share
 
 
 @compiled()
@@ -113,20 +112,18 @@ def _run_part(team, weights, cached, adapters, seat, places, shape, eps, softcap
         w, lora = weights[layer], adapters[layer * (len(adapters) > 0) :][:1]
         _norm_rows(team, rooms.x, w[_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
         qkv = rooms.normed, w[_QKV], w[_QKV_BIAS], 0, rooms.qkv, hidden, wide
-        _linear(team, qkv, lora, _OF_QKV, seat, sizes, part, parts)
+        _linear(team, qkv, (w[_O], attended, hidden), lora, _OF_QKV, seat, sizes, part, parts)
         _rotate(w, cached[layer], places, shape, eps, rooms, sizes, part, parts)
         meet(team, parts)
         _attend(w, cached[layer], places, shape, softcap, rooms, sizes, part, parts)
         meet(team, parts)
         o = rooms.seen, w[_O], w[_O_BIAS], rooms.x, rooms.x, attended, hidden
-        _linear(team, o, lora, _OF_O, seat, sizes, part, parts)
+        _linear(team, o, (w[_GATE_UP], hidden, inner), lora, _OF_O, seat, sizes, part, parts)
         _norm_rows(team, rooms.x, w[_MLP_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
-        gate_up = rooms.normed, w[_GATE_UP], w[_GATE_UP_BIAS], 0, rooms.gate_up, hidden, 2 * inner
-        _linear(team, gate_up, lora, _OF_GATE_UP, seat, sizes, part, parts)
-        _gate(rooms.gate_up, rooms.gated, sizes.count, inner, part, parts)
-        meet(team, parts)
+        _unit(team, w, lora, seat, rooms, sizes, part, parts)
         down = rooms.gated, w[_DOWN], w[_DOWN_BIAS], rooms.x, rooms.x, inner, hidden
-        _linear(team, down, lora, _OF_DOWN, seat, sizes, part, parts)
+        after = weights[min(layer + 1, len(weights) - 1), _QKV], hidden, wide
+        _linear(team, down, after, lora, _OF_DOWN, seat, sizes, part, parts)
 
 
 @compiled()
@@ -138,17 +135,48 @@ def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
 
 
 @compiled()
-def _linear(team, given, lora, which, seat, sizes, part, parts):
-    """A product, and what the rows' adapters add to it."""
+def _linear(team, given, after, lora, which, seat, sizes, part, parts):
+    """A product, and what the rows' adapters add; ``after`` are address, inputs and outputs of the next weight."""
     x, weight, bias, added, out, inputs, outputs = given
-    count = sizes.count
+    count, panels = sizes.count, outputs // COLUMNS
     numbers, sums = _numbers(bias, outputs), _numbers(added, count * outputs)
-    rows, panels = _pairs(x, count * inputs), _pairs(weight, inputs * outputs)
-    _product_part(rows, panels, numbers, sums, _numbers(out, count * outputs), count, inputs, part, parts)
+    rows, pairs, results = _pairs(x, count * inputs), _pairs(weight, inputs * outputs), _numbers(out, count * outputs)
+    first, stop = panels * part // parts, panels * (part + 1) // parts
+    _panels(rows, pairs, numbers, sums, results, count, inputs // 2, first, stop, _from(weight, after, part, parts))
     meet(team, parts)
     if len(lora) and lora[0, which, _WIDTH]:
         _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)
         meet(team, parts)
+
+
+@compiled()
+def _from(weight, after, part, parts):
+    """Where this thread's part of the next weight begins, counted in pairs from the beginning of this one."""
+    address, inputs, outputs = after
+    first = outputs // COLUMNS * part // parts
+    return (address - weight) // 4 + first * (inputs // 2 * COLUMNS)
+
+
+@compiled()
+def _unit(team, w, lora, seat, rooms, sizes, part, parts):
+    """The gated unit: each thread multiplies what it needs of both halves."""
+    count, inputs, inner = sizes.count, sizes.hidden, sizes.inner
+    size, panels = inputs // 2 * COLUMNS, inner // COLUMNS
+    first, stop = panels * part // parts, panels * (part + 1) // parts
+    x, weight = _pairs(rooms.normed, count * inputs), _pairs(w[_GATE_UP], 2 * inner * inputs)
+    bias, nothing = _numbers(w[_GATE_UP_BIAS], 2 * inner), _numbers(0, 0)
+    out = _numbers(rooms.gate_up, 2 * count * inner)
+    up = (panels + first) * size
+    _panels(x, weight, bias, nothing, out, count, inputs // 2, first, stop, up)
+    down = _from(w[_GATE_UP], (w[_DOWN], inner, inputs), part, parts)
+    _panels(x, weight, bias, nothing, out, count, inputs // 2, panels + first, panels + stop, down)
+    if len(lora) and lora[0, _OF_GATE_UP, _WIDTH]:
+        meet(team, parts)
+        adapters = lora[0, _OF_GATE_UP]
+        _adapt(adapters, seat, rooms.normed, rooms.gate_up, inputs, 2 * inner, sizes, part, parts)
+        meet(team, parts)
+    _gate(rooms.gate_up, rooms.gated, count, inner, first * COLUMNS, stop * COLUMNS)
+    meet(team, parts)
 
 
 @compiled()
@@ -202,9 +230,9 @@ def _attend(w, cached, places, shape, softcap, rooms, sizes, part, parts):
 
 
 @compiled()
-def _gate(gate_up, out, count, inner, part, parts):
+def _gate(gate_up, out, count, inner, first, stop):
+    """Columns ``first`` to ``stop``."""
     gate_up, out = _numbers(gate_up, 2 * count * inner), _numbers(out, count * inner)
-    first, stop = inner * part // parts, inner * (part + 1) // parts
     for row in range(count):
         at = 2 * row * inner
         gate, up = gate_up[at + first : at + stop], gate_up[at + inner + first : at + inner + stop]

@@ -65,7 +65,7 @@ def tile(
     out_at: Any,
     stride: Any,
     ahead: Any,
-    alone: Any,
+    share: Any,
 ) -> Any:
     """``out[i] = round(x[i] @ panel + bias + added[i])`` for i < rows, 1 to ``ROWS``.
 
@@ -73,17 +73,18 @@ def tile(
     COLUMNS) at ``weight_at``. bias, added and out are uint16; bias and added may have no elements. Row i of the panel's
     outputs starts at ``out_at + i * stride`` in ``out`` and in ``added``.
 
-    While it works, a part of the panel after it is fetched from ``ahead`` in the weight: half, or all where the tile is
-    ``alone`` in its panel. A single row alone is done before more memory could come.
+    While it works, ``share`` pairs of the weight for each of its own are fetched from memory, from ``ahead`` on: the
+    tiles of a panel share what comes after it, and one that is alone takes all of it, ``COLUMNS``. A single row takes
+    nothing: it is done before more memory could come.
     """
     size = types.intp
-    kinds = (size, x, size, weight, size, size, bias, size, added, out, size, size, size, types.boolean)
+    kinds = (size, x, size, weight, size, size, bias, size, added, out, size, size, size, size)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         arrays = {i: start(context, builder, signature, values, i) for i in (1, 3, 6, 8, 9)}
         x_start, weight_start, bias_start, added_start, out_start = arrays.values()
         has_bias, has_added = (filled(context, builder, signature, values, i) for i in (6, 8))
-        places = values[2], values[4], values[5], values[7], values[10], values[11], values[12]
+        places = values[2], values[4], values[5], values[7], values[10], values[11], values[12], values[13]
         given = _Given(x_start, weight_start, bias_start, added_start, out_start, *places, has_bias, has_added)
         done = builder.append_basic_block("done")
         by_rows = builder.switch(values[0], done)
@@ -91,7 +92,8 @@ def tile(
             block = builder.append_basic_block(f"rows{n}")
             by_rows.add_case(ir.Constant(values[0].type, n), block)
             builder.position_at_end(block)
-            with builder.if_else(values[13]) as (alone, among):
+            whole = builder.icmp_signed("==", values[13], ir.Constant(values[13].type, COLUMNS))
+            with builder.if_else(whole) as (alone, among):
                 with alone:
                     _write(builder, n, 2 if n > 1 else 0, given)
                 with among:
@@ -118,6 +120,7 @@ class _Given(NamedTuple):
     out_at: Any
     stride: Any
     ahead: Any
+    share: Any
     has_bias: Any
     has_added: Any
 
@@ -160,7 +163,7 @@ def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
         place = builder.add(given.weight_at, times(k, COLUMNS))
         panel = [factors(builder, given.weight, plus(place, c * LANES)) for c in range(_REGISTERS)]
         for line in range(lines):
-            wanted = builder.add(given.ahead, times(k, lines * _LINE))
+            wanted = builder.add(given.ahead, builder.mul(k, given.share))
             fetch(builder, given.weight, plus(wanted, line * _LINE), near=2)
         for i, row in enumerate(sums):
             place = builder.add(builder.add(given.x_at, times(given.pairs, i)), k)
