@@ -9,7 +9,7 @@ Implemented by ``engine/local.py`` (torch in a thread), ``upstream.py`` (HTTP) a
 (scripted). Knows no HTTP, no SQL and no torch.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +46,7 @@ class Backend(Protocol):
         """The models this backend serves now, tuned ones included."""
         ...
 
-    def chat(self, body: Json) -> AsyncIterator[Json]:
+    def chat(self, body: Json) -> AsyncGenerator[Json]:
         """Stream the answer to a chat request as ``chat.completion.chunk`` dictionaries.
 
         Each chunk has ``choices`` (``index``, ``delta``, ``finish_reason``, ``logprobs``); the first of

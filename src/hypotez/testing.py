@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,7 @@ class ScriptedBackend:
     async def cards(self) -> Sequence[Card]:
         return [Card(model, context_window=8192, trainable=True) for model in self._models]
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         self.requests.append(json.loads(json.dumps(body)))
         reply = self._next(body)
         self.open += 1
@@ -116,7 +116,7 @@ class ScriptedBackend:
         echo = said[-1] if said and isinstance(said[-1], str) else "ok"
         return next(self._replies, f"echo: {echo}")
 
-    async def _choice(self, reply: Reply, index: int, body: Json) -> AsyncIterator[Json]:
+    async def _choice(self, reply: Reply, index: int, body: Json) -> AsyncGenerator[Json]:
         if isinstance(reply, Fail) and not reply.after:
             raise reply.error
         yield _chunk(index, {"role": "assistant", "content": "", "refusal": None})
@@ -139,7 +139,7 @@ class ScriptedBackend:
             yield _chunk(index, {"content": word})
         yield _chunk(index, {}, "stop")
 
-    async def _calls(self, reply: ToolCalls, index: int) -> AsyncIterator[Json]:
+    async def _calls(self, reply: ToolCalls, index: int) -> AsyncGenerator[Json]:
         for word in _words(reply.text or ""):
             yield _chunk(index, {"content": word})
         for number, call in enumerate(reply.calls):

@@ -5,7 +5,7 @@ Speaks HTTP with the library the official SDK uses. Its key appears in no error 
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx2
@@ -53,7 +53,7 @@ class UpstreamBackend:
                 self._cards = []
         return self._cards
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         options = {**(body.get("stream_options") or {}), "include_usage": True}
         sent = {**body, "stream": True, "stream_options": options}
         request = self._client.build_request("POST", self._at("chat/completions"), json=sent)

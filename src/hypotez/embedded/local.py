@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,9 +104,9 @@ class LocalModels:
     async def cards(self) -> Sequence[Card]:
         return self._models.cards()
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         engine = await self._for(body["model"])
-        async with aclosing(engine.chat(body)) as chunks:  # type: ignore[type-var]
+        async with aclosing(engine.chat(body)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

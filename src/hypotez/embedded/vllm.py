@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,14 @@ class Vllm:
     async def cards(self) -> Sequence[Card]:
         return await self._rest.cards()
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         source = self._source(body["model"])
         if source is None or source.base != self._base_folder():
             answering = self._rest.chat(body)
         else:
             upstream = await self._ready()
             answering = upstream.chat({**body, "model": await self._there(upstream, body["model"], source)})
-        async with aclosing(answering) as chunks:  # type: ignore[type-var]
+        async with aclosing(answering) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -10,7 +10,8 @@ import base64
 import io
 import json
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from hypotez.backend import Card, Json
 from hypotez.engine.guide import Grammars
+from hypotez.engine.mailbox import Mailbox
 from hypotez.engine.precision import choose_dtype
 from hypotez.engine.reply import Reply
 from hypotez.engine.request import ChatRequest, read
@@ -66,7 +68,7 @@ class GenerateBackend:
     async def cards(self) -> Sequence[Card]:
         return [Card(self._name, context_window=self._context, sees_images=self._look is not None)]
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         if self._waiting > self._most:
             raise Overloaded(f"{self._waiting} requests are waiting for this model already.", retry_after=5.0)
         request, inputs = await asyncio.to_thread(self._read, body)
@@ -77,11 +79,11 @@ class GenerateBackend:
             self._waiting -= 1
         said: asyncio.Queue[list[Json] | BaseException | None] = asyncio.Queue()
         replies = [self._reply(request, i) for i in range(len(request.choices))]
-        left, loop = threading.Event(), asyncio.get_running_loop()
+        left, mailbox = threading.Event(), Mailbox.here()
 
         def work() -> None:
             def tell(item: list[Json] | BaseException | None) -> None:
-                loop.call_soon_threadsafe(said.put_nowait, item)
+                mailbox.leave(partial(said.put_nowait, item))
 
             try:
                 for reply in replies:
@@ -91,7 +93,7 @@ class GenerateBackend:
             except Exception as exc:  # handed to whoever asked
                 tell(exc)
 
-        writing = loop.run_in_executor(None, work)
+        writing = asyncio.get_running_loop().run_in_executor(None, work)
         try:
             while (item := await said.get()) is not None:
                 if isinstance(item, BaseException):

@@ -7,7 +7,7 @@ told by ``sources``, which is asked on every request, so a model trained a secon
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class LocalBackend:
         """Load the base of model ``name`` now rather than at its first request."""
         await self._base(self._source(name))
 
-    async def chat(self, body: Json) -> AsyncIterator[Json]:
+    async def chat(self, body: Json) -> AsyncGenerator[Json]:
         source, inside = self._source(body["model"]), spans.here()
         base = await self._base(source)
         reading = body, base, source, Mailbox.here()

@@ -39,14 +39,14 @@ async def create(body: CreateChatCompletion, ctx: Ctx) -> Response:
 
 async def _plain(route: Route, sent: Json, head: Json) -> Response:
     gathered = Gathered()
-    async with aclosing(_chunks(route, sent)) as chunks:
+    async with aclosing(route.backend.chat(sent)) as chunks:
         async for chunk in chunks:
             gathered.add(chunk)
     return answer(gathered.completion(head), headers=served_by(route.model))
 
 
 async def _streamed(route: Route, sent: Json, head: Json, ctx: Ctx) -> Response:
-    chunks = _chunks(route, sent)
+    chunks = route.backend.chat(sent)
     try:
         # errors before the first chunk still get their own status
         first = await while_connected(ctx.request, chunks.__anext__())
@@ -81,15 +81,3 @@ async def _lines(first: Json, chunks: AsyncGenerator[Json], head: Json, usage: b
             yield event(ServerError("The server had an error while streaming. Its log has the traceback.").envelope())
             return
     yield DONE
-
-
-async def _chunks(route: Route, sent: Json) -> AsyncGenerator[Json]:
-    """The backend's chunks; closed with this generator, so that nothing goes on for a client that left."""
-    answering = route.backend.chat(sent)
-    try:
-        async for chunk in answering:
-            yield chunk
-    finally:
-        close = getattr(answering, "aclose", None)
-        if close is not None:
-            await close()

@@ -23,7 +23,7 @@ class RoutedJudge:
     async def ask(self, body: Json) -> Verdict:
         route = await self._router.route(body["model"], self._project)
         gathered = Gathered()
-        async with aclosing(route.backend.chat({**body, "model": route.model})) as chunks:  # type: ignore[type-var]
+        async with aclosing(route.backend.chat({**body, "model": route.model})) as chunks:
             async for chunk in chunks:
                 gathered.add(chunk)
         message, spent = gathered.message(), gathered.usage or {}

@@ -8,7 +8,8 @@ import base64
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from hypotez import spans
@@ -129,21 +130,19 @@ class Runs:
                 window = min(window or shorter, shorter)
         raise ContextLengthExceeded(f"The thread does not fit the context of '{route.model}', however shortened.")
 
-    async def _stream(self, run: Document, turn: Turn, request: Json, chat: Callable[[Json], Any]) -> None:
+    async def _stream(
+        self, run: Document, turn: Turn, request: Json, chat: Callable[[Json], AsyncGenerator[Json]]
+    ) -> None:
         while True:
-            answer = chat(request)
             try:
-                async for chunk in answer:
-                    self._journal.add(run.id, turn.feed(chunk))
+                async with aclosing(chat(request)) as answer:
+                    async for chunk in answer:
+                        self._journal.add(run.id, turn.feed(chunk))
                 return
             except Overloaded as exc:  # this machine is busy: the run has time until it expires
                 if turn.message is not None or turn.tool_step is not None:
                     raise
                 await asyncio.sleep((exc.retry_after or 0.5) * random.uniform(1.0, 1.5))
-            finally:
-                close = getattr(answer, "aclose", None)
-                if close is not None:
-                    await close()
 
     def _request(self, run: Document, thread: Thread | None, window: int | None) -> tuple[Thread, Json]:
         thread = thread or self._read(run, window or READ_TOKENS)
