@@ -8,7 +8,7 @@ from hypotez.engine.kv import Cache, Paged, Span
 from hypotez.engine.precision import native_bfloat16
 from hypotez.nn import tiles
 from hypotez.nn.lora import attach, initialise, loras
-from hypotez.nn.packed import pack
+from hypotez.nn.packed import Weights, pack
 
 pytestmark = pytest.mark.skipif(
     not (native_bfloat16() and tiles.usable()), reason="the processor lacks the instruction"
@@ -26,7 +26,7 @@ SPANS = [(0, 11), (4, 1), (16, 1), (33, 1), (20, 5)]
 
 
 @torch.no_grad()
-def packed(adapters=0, **fields):
+def packed(adapters=0, weights=Weights.FULL, **fields):
     decoder = serving_decoder(
         torch.bfloat16, **{"vocab_size": 96, "intermediate_size": 160, "layers": 3, "tied": False, **fields}
     )
@@ -42,7 +42,7 @@ def packed(adapters=0, **fields):
             for b in lora.b:
                 b.copy_(torch.randn(b.shape) * 0.1)
     decoder.requires_grad_(False)
-    pack(decoder)
+    pack(decoder, weights)
     return decoder
 
 
@@ -74,6 +74,23 @@ def test_one_call_does_what_the_layers_do(kind, slots):
     torch.testing.assert_close(together[0], one_by_one[0], rtol=0.05, atol=0.05)
     for kept, expected in zip(together[1], one_by_one[1], strict=True):
         torch.testing.assert_close(kept, expected, rtol=0.05, atol=0.05)
+
+
+def test_weights_of_eight_bits_do_what_the_layers_do():
+    decoder = packed(weights=Weights.INT8, **KINDS["biases"])
+    together = step(decoder, SPANS)[0]
+
+    decoder.stack = None
+
+    torch.testing.assert_close(together, step(decoder, SPANS)[0], rtol=0.05, atol=0.05)
+
+
+def test_rows_are_the_same_to_the_last_bit_in_a_step_with_more_rows_than_a_tile():
+    decoder, spans = packed(), [(4, 1), (0, 30), (16, 1)]
+
+    together, alone = step(decoder, spans)[0], step(decoder, spans[:1])[0]
+
+    assert torch.equal(together[:1], alone)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -49,7 +49,7 @@ def share_embedding(decoder: Decoder) -> None:
 def _lanes(head: Product, weight: Tensor) -> Tensor | None:
     """The packed weight as (columns, D * itemsize / 4, rows of a column), if that is how it lies."""
     if isinstance(head, Panels):
-        return head.weight
+        return head.weight if head.scale is None else None
     if not isinstance(head, Reordered):
         return None
     size = torch.ops.mkldnn._nbytes(head._weight)

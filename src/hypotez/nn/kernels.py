@@ -24,6 +24,8 @@ _SMALL = 1 << 14  # multiplications that one thread does before another one woul
 
 _LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0)}  # numpy has no bfloat16: its bits
 
+_PAIR = {torch.int32: np.uint32(0), torch.int16: np.uint16(0)}  # of weights in panels
+
 Array = NDArray[np.int32]
 
 _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
@@ -123,24 +125,29 @@ def pairs(cache: Tensor) -> bool:
 
 
 def in_panels(weight: Tensor) -> Tensor | None:
-    """A weight (outputs, inputs) in bfloat16 as ``panels`` takes it: int32 (outputs / C, inputs / 2, C), C outputs side
-    by side and two inputs of each in turn. None where the sizes or the processor are not made for it.
+    """A weight (outputs, inputs) as ``panels`` takes it: (outputs / C, inputs / 2, C), C outputs side by side and two
+    inputs of each in turn, as int32 for bfloat16 and as int16 for codes of eight bits. None where the sizes or the
+    processor are not made for it.
     """
     outputs, inputs = weight.shape
-    if weight.dtype is not torch.bfloat16 or inputs % 2 or outputs % tiles.COLUMNS or not tiles.usable():
+    kind = {torch.bfloat16: torch.int32, torch.int8: torch.int16}.get(weight.dtype)
+    if kind is None or inputs % 2 or outputs % tiles.COLUMNS or not tiles.usable():
         return None
-    pairs = weight.contiguous().view(torch.int32)
+    pairs = weight.contiguous().view(kind)
     return pairs.view(-1, tiles.COLUMNS, inputs // 2).transpose(1, 2).contiguous()
 
 
-def panels(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
-    """x (T, inputs) times a weight that ``in_panels`` laid out, plus bias and residual (T, outputs), rounded once."""
+def panels(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    """x (T, inputs) times a weight that ``in_panels`` laid out and scale (outputs,), plus bias and residual
+    (T, outputs), rounded once.
+    """
     x, added = x.contiguous(), residual.contiguous() if residual is not None else None
     inputs, outputs = x.shape[1], weight.shape[0] * weight.shape[2]
     out = x.new_empty(len(x), outputs)
-    optional = (t.data_ptr() if t is not None else 0 for t in (bias, added))
+    optional = (t.data_ptr() if t is not None else 0 for t in (scale, bias, added))
     places = x.data_ptr(), weight.data_ptr(), *optional, out.data_ptr()
-    _panels(x.dtype, _team(), _threads(weight.numel()), *places, len(x), inputs, outputs)
+    code = _PAIR[weight.dtype]
+    _panels(weight.dtype, _team(), _threads(weight.numel()), code, *places, len(x), inputs, outputs)
     return out
 
 
@@ -156,6 +163,7 @@ def lookup(lanes: Tensor, rows: Tensor) -> Tensor:
 
 
 def stack(
+    kind: torch.dtype,
     weights: NDArray[np.int64],
     kept: Kept,
     adapters: NDArray[np.int64],
@@ -165,10 +173,10 @@ def stack(
     rooms: stack_loops.Rooms,
     sizes: stack_loops.Sizes,
 ) -> None:
-    """All layers of a decoder, in panels: ``stack_loops.run`` tells what the tables hold."""
+    """All layers of a decoder, in panels of this kind: ``stack_loops.run`` tells what the tables hold."""
     threads = _threads(sizes.count * sizes.hidden * sizes.inner)
     where = weights, kept.addresses, adapters, seat, kept.places, kept.shape
-    _stack(torch.bfloat16, _team(), threads, *where, eps, softcap or 0.0, rooms, sizes)
+    _stack(kind, _team(), threads, _PAIR[kind], *where, eps, softcap or 0.0, rooms, sizes)
 
 
 def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[np.int64], y: Tensor) -> None:

@@ -1,9 +1,9 @@
-"""Weights laid out for serving on a processor: in oneDNN's own order, or rounded to eight or four bits.
+"""Weights laid out for serving on a processor: in panels for our own products, in oneDNN's order where the processor or
+the sizes are not made for those, or rounded to four bits.
 
-A matmul with a weight in oneDNN's order takes half the time for one row and less for a few, with the same result to
-the last bit. Rounded weights are for one stream and for little memory: a step of one row is the time of reading the
-weights. Beyond about eight rows they are slower than bfloat16 (docs/performance.md). What is packed can no longer be
-trained, merged or saved. Knows no engine.
+Eight bits are for few streams and for little memory: a step of one row is the time of reading the weights. With many
+rows they are slower than bfloat16 (docs/performance.md). What is packed can no longer be trained, merged or saved.
+Knows no engine.
 """
 
 from enum import StrEnum
@@ -56,25 +56,24 @@ class Reordered:
 
 
 class Panels:
-    """bfloat16 for our own loops, a fifth faster than oneDNN for few rows; the layers then are one call (``stack``)."""
+    """bfloat16 or eight bits for our own loops, faster than oneDNN for few rows; all layers then are one call."""
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, scale: Tensor | None = None) -> None:
         self.weight = weight  # as ``kernels.in_panels`` lays it out
+        self.scale = scale  # of each output, for eight bits
 
     def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
         kernels = compiled(x)
         assert kernels is not None, "packed weights take no gradient, and stay on the processor"
-        out: Tensor = kernels.panels(x, self.weight, bias, residual)
+        out: Tensor = kernels.panels(x, self.weight, self.scale, bias, residual)
         return out
 
 
 class Int8:
-    """Eight bits and one scale per output, symmetric."""
+    """Eight bits (``eight_bits``), where they cannot lie in panels."""
 
-    def __init__(self, weight: Tensor) -> None:
-        # divided by the scale as it is kept, so that its own rounding costs nothing
-        self._scale = (weight.float().abs().amax(1) / 127).clamp(min=1e-8).to(weight.dtype)
-        self._codes = (weight.float() / self._scale.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
+    def __init__(self, codes: Tensor, scale: Tensor) -> None:
+        self._codes, self._scale = codes, scale
 
     def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
         if (kernels := compiled(x)) is not None and x.shape[1] % kernels.LANES == 0:
@@ -93,6 +92,14 @@ class Int4:
     def __call__(self, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
         out = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._codes, GROUP, self._scales)
         return _plus(out, bias, residual)
+
+
+def eight_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes -127 to 127 (outputs, inputs) and a scale for each output (outputs,): a weight is code * scale."""
+    scale = (weight.float().abs().amax(1) / 127).clamp(min=1e-8).to(weight.dtype)
+    # divided by the scale as it is kept, so that its own rounding costs nothing
+    codes = (weight.float() / scale.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
+    return codes, scale
 
 
 def four_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,9 +163,12 @@ def _product(weight: Tensor, weights: Weights) -> Product | None:
     outputs, inputs = weight.shape
     if weights is Weights.INT4 and inputs % GROUP == 0 and outputs % 16 == 0:
         return Int4(weight)
+    kernels = compiled(weight)
     if weights is not Weights.FULL:
-        return Int8(weight)
-    if (kernels := compiled(weight)) is not None and (laid_out := kernels.in_panels(weight)) is not None:
+        codes, scale = eight_bits(weight)
+        ours = kernels.in_panels(codes) if kernels is not None and weight.dtype is torch.bfloat16 else None
+        return Panels(ours, scale) if ours is not None else Int8(codes, scale)
+    if kernels is not None and (laid_out := kernels.in_panels(weight)) is not None:
         return Panels(laid_out)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None

@@ -32,6 +32,9 @@ class Stack:
             _addresses(block, window)  # type: ignore[arg-type]
             for block, window in zip(decoder.layers, config.windows, strict=True)
         ]
+        product = self._linears[0][0].product
+        assert isinstance(product, Panels)
+        self._kind = product.weight.dtype
         self._weights = np.array(weights, np.int64).reshape(len(weights), len(FIELDS))
         self._seated: list[tuple[int, ...]] = []
         self._adapters = self._no_adapters = np.empty((0, 4, len(LORA_FIELDS)), np.int64)
@@ -45,7 +48,8 @@ class Stack:
         if apart or config.head_dim % kernels.LANES or config.intermediate_size % tiles.COLUMNS:
             return None
         products = [linear.product for block in decoder.layers for linear in _products(block)]  # type: ignore[arg-type]
-        return cls(decoder) if all(isinstance(product, Panels) for product in products) else None
+        kinds = {product.weight.dtype if isinstance(product, Panels) else None for product in products}
+        return cls(decoder) if len(kinds) == 1 and None not in kinds else None
 
     def takes(self, kept: Kept, rows: Rows | None) -> bool:
         """Whether keys and values lie as the loops want them, and the adapters, if any, are of sizes they can add."""
@@ -62,10 +66,11 @@ class Stack:
         turned = angles[0].shape[-1]
         seats = len(rows.seats) if rows is not None else 0
         kv, d, inner = config.kv_heads, config.head_dim, config.intermediate_size
-        sizes = Sizes(count, config.hidden_size, config.heads, kv, d, turned, inner, seats)
+        sizes = Sizes(count, config.hidden_size, config.heads, kv, d, turned, inner, seats, self._kind.itemsize)
         widths = config.hidden_size, (config.heads + 2 * kv) * d, config.heads * d, 2 * inner, inner
         rooms = Rooms(x.data_ptr(), *self._rooms(count, widths), *(angle.data_ptr() for angle in angles))
         kernels.stack(
+            self._kind,
             self._weights,
             kept,
             self._adapters_of(rows) if rows is not None else self._no_adapters,
@@ -113,7 +118,8 @@ def _addresses(block: Block, window: int | None) -> list[int]:
     ]
 
 
-def _product(linear: Linear) -> tuple[int, int]:
-    """Addresses of the weight and of the bias, 0 for none."""
+def _product(linear: Linear) -> tuple[int, ...]:
+    """Addresses of the weight, of its scale and of the bias, 0 for none."""
     assert isinstance(linear.product, Panels)
-    return linear.product.weight.data_ptr(), 0 if linear.bias is None else linear.bias.data_ptr()
+    of = linear.product.weight, linear.product.scale, linear.bias
+    return tuple(0 if tensor is None else tensor.data_ptr() for tensor in of)

@@ -17,12 +17,13 @@ from hypotez.nn.tiles import COLUMNS, ROWS, tile
 
 # Columns of the table of a layer's weights: addresses, 0 for what the layer does not have
 FIELDS = (
-    *("norm", "qkv", "qkv_bias", "q_norm", "k_norm", "o", "o_bias"),
-    *("mlp_norm", "gate_up", "gate_up_bias", "down", "down_bias"),
+    *("norm", "qkv", "qkv_scale", "qkv_bias", "q_norm", "k_norm", "o", "o_scale", "o_bias"),
+    *("mlp_norm", "gate_up", "gate_up_scale", "gate_up_bias", "down", "down_scale", "down_bias"),
     *("rotated", "window"),  # not addresses: 1 or 0; positions, 0 for all
 )
-_NORM, _QKV, _QKV_BIAS, _Q_NORM, _K_NORM, _O, _O_BIAS = range(7)
-_MLP_NORM, _GATE_UP, _GATE_UP_BIAS, _DOWN, _DOWN_BIAS, _ROTATED, _WINDOW = range(7, 14)
+_NORM, _QKV, _QKV_SCALE, _QKV_BIAS, _Q_NORM, _K_NORM, _O, _O_SCALE, _O_BIAS = range(9)
+_MLP_NORM, _GATE_UP, _GATE_UP_SCALE, _GATE_UP_BIAS, _DOWN, _DOWN_SCALE, _DOWN_BIAS = range(9, 16)
+_ROTATED, _WINDOW = 16, 17
 # Of the adapters of a product: addresses of ``lora``'s a, b and spans, how many spans, their ranks together
 LORA_FIELDS = ("a", "ups", "spans", "parts", "width")
 _A, _UPS, _SPANS, _PARTS, _WIDTH = range(5)
@@ -40,6 +41,7 @@ class Sizes(NamedTuple):
     turned: int  # numbers of a head that are rotated
     inner: int
     seats: int  # of adapters
+    pair: int  # bytes of a pair of weights
 
 
 class Rooms(NamedTuple):
@@ -56,17 +58,20 @@ class Rooms(NamedTuple):
 
 
 @compiled()
-def product(team, threads, x, weight, bias, added, out, count, inputs, outputs):
-    """x (count, inputs) times a weight in panels, plus bias and ``added`` (count, outputs); 0 for none of them."""
-    x, weight = _pairs(x, count * inputs), _pairs(weight, inputs * outputs)
-    bias, added = _numbers(bias, outputs), _numbers(added, count * outputs)
+def product(team, threads, code, x, weight, scale, bias, added, out, count, inputs, outputs):
+    """x (count, inputs) times a weight in panels and scale, plus bias and ``added`` (count, outputs); 0 for none.
+
+    ``code`` is like a pair of the weight: uint32 for bfloat16, uint16 for eight bits.
+    """
+    x, weight = _pairs(x, count * inputs, uint32(0)), _pairs(weight, inputs * outputs, code)
+    scale, bias, added = _numbers(scale, outputs), _numbers(bias, outputs), _numbers(added, count * outputs)
     out = array(out, uint16(0), (count * outputs,))
-    spread(team, threads, _product_part, (x, weight, bias, added, out, count, inputs))
+    spread(team, threads, _product_part, (x, weight, scale, bias, added, out, count, inputs))
 
 
 @compiled()
-def _pairs(address, numbers):
-    return array(address, uint32(0), (numbers // 2,))
+def _pairs(address, numbers, like):
+    return array(address, like, (numbers // 2,))
 
 
 @compiled()
@@ -75,14 +80,15 @@ def _numbers(address, count):
 
 
 @compiled()
-def _product_part(x, weight, bias, added, out, count, inputs, part, parts):
+def _product_part(x, weight, scale, bias, added, out, count, inputs, part, parts):
     panels = len(weight) // (inputs // 2 * COLUMNS)
     first, stop = panels * part // parts, panels * (part + 1) // parts
-    _panels(x, weight, bias, added, out, count, inputs // 2, first, stop, first * (inputs // 2 * COLUMNS))
+    size = inputs // 2 * COLUMNS
+    _panels(x, weight, scale, bias, added, out, count, inputs // 2, first, stop, first * size)
 
 
 @compiled()
-def _panels(x, weight, bias, added, out, count, pairs, first, stop, then):
+def _panels(x, weight, scale, bias, added, out, count, pairs, first, stop, then):
     """Panels ``first`` to ``stop``; while the last is worked on, what lies from ``then`` on is fetched from memory."""
     size, stride = pairs * COLUMNS, len(out) // count
     share = COLUMNS // ((count + ROWS - 1) // ROWS)
@@ -91,39 +97,42 @@ def _panels(x, weight, bias, added, out, count, pairs, first, stop, then):
         for row in range(0, count, ROWS):
             n = min(ROWS, count - row)
             column = panel * COLUMNS
-            at = row * stride + column
-            tile(n, x, row * pairs, weight, panel * size, pairs, bias, column, added, out, at, stride, ahead, share)
+            x_at, out_at = row * pairs, row * stride + column
+            given = weight, panel * size, pairs, scale, bias, column, added, out, out_at, stride, ahead, share
+            tile(n, x, x_at, *given)
             ahead += pairs * share
 
 
 @compiled()
-def run(team, threads, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes):
-    """weights (layers, FIELDS), cached (layers, 2) addresses of keys and values of ``shape``, adapters (layers, 4,
-    LORA_FIELDS) or no layers, seat (count,) as ``loops.lora`` takes it, places as ``kernels.attend`` does.
+def run(team, threads, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes):
+    """weights (layers, FIELDS) are in panels as ``product`` takes them, cached (layers, 2) addresses of keys and values
+    of ``shape``, adapters (layers, 4, LORA_FIELDS) or no layers, seat (count,) as ``loops.lora`` takes it, places as
+    ``kernels.attend`` does.
     """
-    spread(team, threads, _run_part, (team, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes))
+    given = team, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes
+    spread(team, threads, _run_part, given)
 
 
 @compiled()
-def _run_part(team, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes, part, parts):
+def _run_part(team, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes, part, parts):
     hidden, inner = sizes.hidden, sizes.inner
     attended, wide = sizes.heads * sizes.head_dim, (sizes.heads + 2 * sizes.kv) * sizes.head_dim
     for layer in range(len(weights)):
         w, lora = weights[layer], adapters[layer * (len(adapters) > 0) :][:1]
         _norm_rows(team, rooms.x, w[_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
-        qkv = rooms.normed, w[_QKV], w[_QKV_BIAS], 0, rooms.qkv, hidden, wide
-        _linear(team, qkv, (w[_O], attended, hidden), lora, _OF_QKV, seat, sizes, part, parts)
+        qkv = rooms.normed, w[_QKV], w[_QKV_SCALE], w[_QKV_BIAS], 0, rooms.qkv, hidden, wide
+        _linear(team, code, qkv, (w[_O], attended, hidden), lora, _OF_QKV, seat, sizes, part, parts)
         _rotate(w, cached[layer], places, shape, eps, rooms, sizes, part, parts)
         meet(team, parts)
         _attend(w, cached[layer], places, shape, softcap, rooms, sizes, part, parts)
         meet(team, parts)
-        o = rooms.seen, w[_O], w[_O_BIAS], rooms.x, rooms.x, attended, hidden
-        _linear(team, o, (w[_GATE_UP], hidden, inner), lora, _OF_O, seat, sizes, part, parts)
+        o = rooms.seen, w[_O], w[_O_SCALE], w[_O_BIAS], rooms.x, rooms.x, attended, hidden
+        _linear(team, code, o, (w[_GATE_UP], hidden, inner), lora, _OF_O, seat, sizes, part, parts)
         _norm_rows(team, rooms.x, w[_MLP_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
-        _unit(team, w, lora, seat, rooms, sizes, part, parts)
-        down = rooms.gated, w[_DOWN], w[_DOWN_BIAS], rooms.x, rooms.x, inner, hidden
+        _unit(team, code, w, lora, seat, rooms, sizes, part, parts)
+        down = rooms.gated, w[_DOWN], w[_DOWN_SCALE], w[_DOWN_BIAS], rooms.x, rooms.x, inner, hidden
         after = weights[min(layer + 1, len(weights) - 1), _QKV], hidden, wide
-        _linear(team, down, after, lora, _OF_DOWN, seat, sizes, part, parts)
+        _linear(team, code, down, after, lora, _OF_DOWN, seat, sizes, part, parts)
 
 
 @compiled()
@@ -135,14 +144,16 @@ def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
 
 
 @compiled()
-def _linear(team, given, after, lora, which, seat, sizes, part, parts):
+def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
     """A product, and what the rows' adapters add; ``after`` are address, inputs and outputs of the next weight."""
-    x, weight, bias, added, out, inputs, outputs = given
+    x, weight, scale, bias, added, out, inputs, outputs = given
     count, panels = sizes.count, outputs // COLUMNS
-    numbers, sums = _numbers(bias, outputs), _numbers(added, count * outputs)
-    rows, pairs, results = _pairs(x, count * inputs), _pairs(weight, inputs * outputs), _numbers(out, count * outputs)
+    scale, bias, added = _numbers(scale, outputs), _numbers(bias, outputs), _numbers(added, count * outputs)
+    rows, pairs = _pairs(x, count * inputs, uint32(0)), _pairs(weight, inputs * outputs, code)
+    sums = _numbers(out, count * outputs)
     first, stop = panels * part // parts, panels * (part + 1) // parts
-    _panels(rows, pairs, numbers, sums, results, count, inputs // 2, first, stop, _from(weight, after, part, parts))
+    then = _from(weight, after, sizes, part, parts)
+    _panels(rows, pairs, scale, bias, added, sums, count, inputs // 2, first, stop, then)
     meet(team, parts)
     if len(lora) and lora[0, which, _WIDTH]:
         _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)
@@ -150,26 +161,27 @@ def _linear(team, given, after, lora, which, seat, sizes, part, parts):
 
 
 @compiled()
-def _from(weight, after, part, parts):
+def _from(weight, after, sizes, part, parts):
     """Where this thread's part of the next weight begins, counted in pairs from the beginning of this one."""
     address, inputs, outputs = after
     first = outputs // COLUMNS * part // parts
-    return (address - weight) // 4 + first * (inputs // 2 * COLUMNS)
+    return (address - weight) // sizes.pair + first * (inputs // 2 * COLUMNS)
 
 
 @compiled()
-def _unit(team, w, lora, seat, rooms, sizes, part, parts):
+def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
     """The gated unit: each thread multiplies what it needs of both halves."""
     count, inputs, inner = sizes.count, sizes.hidden, sizes.inner
     size, panels = inputs // 2 * COLUMNS, inner // COLUMNS
     first, stop = panels * part // parts, panels * (part + 1) // parts
-    x, weight = _pairs(rooms.normed, count * inputs), _pairs(w[_GATE_UP], 2 * inner * inputs)
-    bias, nothing = _numbers(w[_GATE_UP_BIAS], 2 * inner), _numbers(0, 0)
+    x, weight = _pairs(rooms.normed, count * inputs, uint32(0)), _pairs(w[_GATE_UP], 2 * inner * inputs, code)
+    scale, bias = _numbers(w[_GATE_UP_SCALE], 2 * inner), _numbers(w[_GATE_UP_BIAS], 2 * inner)
+    nothing = _numbers(0, 0)
     out = _numbers(rooms.gate_up, 2 * count * inner)
     up = (panels + first) * size
-    _panels(x, weight, bias, nothing, out, count, inputs // 2, first, stop, up)
-    down = _from(w[_GATE_UP], (w[_DOWN], inner, inputs), part, parts)
-    _panels(x, weight, bias, nothing, out, count, inputs // 2, panels + first, panels + stop, down)
+    _panels(x, weight, scale, bias, nothing, out, count, inputs // 2, first, stop, up)
+    down = _from(w[_GATE_UP], (w[_DOWN], inner, inputs), sizes, part, parts)
+    _panels(x, weight, scale, bias, nothing, out, count, inputs // 2, panels + first, panels + stop, down)
     if len(lora) and lora[0, _OF_GATE_UP, _WIDTH]:
         meet(team, parts)
         adapters = lora[0, _OF_GATE_UP]

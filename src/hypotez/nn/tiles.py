@@ -1,4 +1,4 @@
-"""Products of bfloat16 rows with a weight laid out in panels, by AVX-512's own instruction for them.
+"""Products of bfloat16 rows with a weight laid out in panels, bfloat16 or eight bits, by AVX-512's own instruction.
 
 A *panel* is the weights of ``COLUMNS`` outputs: of every two inputs in turn a pair for each output, the four bytes that
 one instruction multiplies and adds to a float32 sum. A *tile* is the sums of a few rows for a panel, which stay in
@@ -6,6 +6,7 @@ registers; its weights are read once for all its rows. Every sum is over the inp
 it, and rounded once. Knows no loops over rows or panels.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import llvmlite.binding
@@ -58,8 +59,9 @@ def tile(
     weight: Any,
     weight_at: Any,
     pairs: Any,
+    scale: Any,
     bias: Any,
-    bias_at: Any,
+    column: Any,
     added: Any,
     out: Any,
     out_at: Any,
@@ -67,35 +69,37 @@ def tile(
     ahead: Any,
     share: Any,
 ) -> Any:
-    """``out[i] = round(x[i] @ panel + bias + added[i])`` for i < rows, 1 to ``ROWS``.
+    """``out[i] = round(x[i] @ panel * scale + bias + added[i])`` for i < rows, 1 to ``ROWS``.
 
-    x and weight are uint32, a pair of bfloat16 each: row i of x starts at ``x_at + i * pairs``, the panel (pairs,
-    COLUMNS) at ``weight_at``. bias, added and out are uint16; bias and added may have no elements. Row i of the panel's
-    outputs starts at ``out_at + i * stride`` in ``out`` and in ``added``.
+    x is uint32, a pair of bfloat16 each, and weight likewise, or uint16, a pair of eight-bit codes: row i of x starts
+    at ``x_at + i * pairs``, the panel (pairs, COLUMNS) at ``weight_at``. scale, bias, added and out are bfloat16 as
+    uint16; the first three may have no elements. The panel's outputs are from ``column`` on in scale and bias; those of
+    row i start at ``out_at + i * stride`` in ``out`` and in ``added``.
 
     While it works, ``share`` pairs of the weight for each of its own are fetched from memory, from ``ahead`` on: the
     tiles of a panel share what comes after it, and one that is alone takes all of it, ``COLUMNS``. A single row takes
     nothing: it is done before more memory could come.
     """
     size = types.intp
-    kinds = (size, x, size, weight, size, size, bias, size, added, out, size, size, size, size)
+    kinds = (size, x, size, weight, size, size, scale, bias, size, added, out, size, size, size, size)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        arrays = {i: start(context, builder, signature, values, i) for i in (1, 3, 6, 8, 9)}
-        x_start, weight_start, bias_start, added_start, out_start = arrays.values()
-        has_bias, has_added = (filled(context, builder, signature, values, i) for i in (6, 8))
-        places = values[2], values[4], values[5], values[7], values[10], values[11], values[12], values[13]
-        given = _Given(x_start, weight_start, bias_start, added_start, out_start, *places, has_bias, has_added)
+        arrays = (start(context, builder, signature, values, i) for i in (1, 3, 6, 7, 9, 10))
+        has = (filled(context, builder, signature, values, i) for i in (6, 7, 9))
+        places = (values[i] for i in (2, 4, 5, 8, 11, 12, 13, 14))
+        given = _Given._make((*arrays, *places, *has, weight.dtype == types.uint16))
+        all_lines = 1 if given.codes else 2  # of the cache for a pair of inputs
+        share = values[14]
         done = builder.append_basic_block("done")
         by_rows = builder.switch(values[0], done)
         for n in range(1, ROWS + 1):
             block = builder.append_basic_block(f"rows{n}")
             by_rows.add_case(ir.Constant(values[0].type, n), block)
             builder.position_at_end(block)
-            whole = builder.icmp_signed("==", values[13], ir.Constant(values[13].type, COLUMNS))
+            whole = builder.icmp_signed("==", share, ir.Constant(share.type, COLUMNS))
             with builder.if_else(whole) as (alone, among):
                 with alone:
-                    _write(builder, n, 2 if n > 1 else 0, given)
+                    _write(builder, n, all_lines if n > 1 else 0, given)
                 with among:
                     _write(builder, n, 1, given)
             builder.branch(done)
@@ -110,19 +114,22 @@ class _Given(NamedTuple):
 
     x: Any
     weight: Any
+    scale: Any
     bias: Any
     added: Any
     out: Any
     x_at: Any
     weight_at: Any
     pairs: Any
-    bias_at: Any
+    column: Any
     out_at: Any
     stride: Any
     ahead: Any
     share: Any
+    has_scale: Any
     has_bias: Any
     has_added: Any
+    codes: bool
 
 
 def multiply(builder: Any, total: Any, one: Any, other: Any) -> Any:
@@ -152,16 +159,13 @@ def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
     def times(index: Any, n: int) -> Any:
         return builder.mul(index, ir.Constant(index.type, n))
 
-    for c in range(_REGISTERS):
-        first = cgutils.alloca_once_value(builder, ir.Constant(SUMS, [0.0] * LANES))
-        with builder.if_then(given.has_bias):
-            builder.store(load(builder, given.bias, plus(given.bias_at, c * LANES), types.uint16), first)
-        for row in sums:
-            builder.store(builder.load(first), row[c])
+    for total in itertools.chain(*sums):
+        builder.store(ir.Constant(SUMS, [0.0] * LANES), total)
 
     with each(builder, given.pairs) as k:
         place = builder.add(given.weight_at, times(k, COLUMNS))
-        panel = [factors(builder, given.weight, plus(place, c * LANES)) for c in range(_REGISTERS)]
+        read = _codes if given.codes else factors
+        panel = [read(builder, given.weight, plus(place, c * LANES)) for c in range(_REGISTERS)]
         for line in range(lines):
             wanted = builder.add(given.ahead, builder.mul(k, given.share))
             fetch(builder, given.weight, plus(wanted, line * _LINE), near=2)
@@ -172,13 +176,30 @@ def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
                 builder.store(multiply(builder, builder.load(total), inputs, weights), total)
 
     places = [builder.add(given.out_at, times(given.stride, i)) for i in range(rows)]
+    with builder.if_then(given.has_scale):
+        _each_by(builder, sums, builder.fmul, given.scale, [given.column] * rows)
+    with builder.if_then(given.has_bias):
+        _each_by(builder, sums, builder.fadd, given.bias, [given.column] * rows)
     with builder.if_then(given.has_added):
-        for place, row in zip(places, sums, strict=True):
-            for c, total in enumerate(row):
-                more = load(builder, given.added, plus(place, c * LANES), types.uint16)
-                builder.store(builder.fadd(builder.load(total), more), total)
+        _each_by(builder, sums, builder.fadd, given.added, places)
     for place, row in zip(places, sums, strict=True):
         for c, total in enumerate(row):
             rounded = builder.fptrunc(builder.load(total), _HALVES)
             where = builder.gep(given.out, [plus(place, c * LANES)])
             builder.store(rounded, builder.bitcast(where, _HALVES.as_pointer()), align=2)
+
+
+def _each_by(builder: Any, sums: Any, operation: Any, first: Any, places: Any) -> None:
+    """Add or multiply each row of sums by what lies at its place in an array."""
+    for place, row in zip(places, sums, strict=True):
+        for c, total in enumerate(row):
+            at = builder.add(place, ir.Constant(place.type, c * LANES))
+            other = load(builder, first, at, types.uint16)
+            builder.store(operation(builder.load(total), other), total)
+
+
+def _codes(builder: Any, first: Any, index: Any) -> Any:
+    """Sixteen pairs of eight-bit codes as bfloat16, which holds them exactly."""
+    bytes_ = ir.VectorType(ir.IntType(8), 2 * LANES)
+    codes = builder.load(builder.bitcast(builder.gep(first, [index]), bytes_.as_pointer()), align=2)
+    return builder.fptrunc(builder.sitofp(codes, ir.VectorType(_FLOAT, 2 * LANES)), FACTORS)
