@@ -32,7 +32,7 @@ _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
 _attend_pairs = Guarded(paired_loops.attend)
-_panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run)
+_panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run, seconds=15)
 
 
 def usable(x: Tensor) -> bool:

@@ -11,7 +11,7 @@ from numba import carray, float32, int8, int32, int64, types, uint32
 from numba.extending import overload
 
 from hypotez.nn.lanes import dots, weigh
-from hypotez.nn.native import as_bits, as_float, compiled, pointer, spread
+from hypotez.nn.native import as_bits, as_float, compiled, inner, pointer, spread
 
 _RUN = 32  # outputs of a product at once
 _RUN_OF_LOGITS = 512  # whose largest is found at once
@@ -57,7 +57,7 @@ def _ranked(element):
     return lambda element: int32(as_bits(element) ^ (uint32(int32(as_bits(element)) >> 31) & uint32(0x7FFFFFFF)))
 
 
-@compiled()
+@inner()
 def _bfloat16(number):
     bits = as_bits(number)
     if number != number:  # a NaN stays one: adding to its bits could carry into the sign
@@ -66,7 +66,7 @@ def _bfloat16(number):
     return types.uint16((bits + types.uint32(0x7FFF) + even) >> types.uint32(16))
 
 
-@compiled()
+@inner()
 def array(address, like, shape):
     return carray(pointer(address, like), shape)
 
@@ -78,14 +78,14 @@ def norm(team, threads, like, x, weight, eps, out, count, size):
     spread(team, threads, _norm_part, (x, weight, eps, out))
 
 
-@compiled()
+@inner()
 def _norm_part(x, weight, eps, out, part, parts):
     count = len(x)
     for row in range(count * part // parts, count * (part + 1) // parts):
         normed(x[row], weight, float32(eps), out[row])
 
 
-@compiled()
+@inner()
 def normed(x, weight, eps, out):
     total = float32(0)
     for i in range(len(x)):
@@ -101,7 +101,7 @@ def swiglu(team, threads, like, gate_up, out, count, size):
     spread(team, threads, _swiglu_part, (gate_up, out))
 
 
-@compiled()
+@inner()
 def _swiglu_part(gate_up, out, part, parts):
     count, size = out.shape
     first, stop = size * part // parts, size * (part + 1) // parts
@@ -109,7 +109,7 @@ def _swiglu_part(gate_up, out, part, parts):
         gated(gate_up[row, first:stop], gate_up[row, size + first : size + stop], out[row, first:stop])
 
 
-@compiled()
+@inner()
 def gated(gate, up, out):
     for i in range(len(out)):
         x = wide(gate[i])
@@ -123,7 +123,7 @@ def lookup(team, threads, lanes, rows, out, shape, count):
     spread(team, threads, _lookup_part, (lanes, array(rows, int64(0), (count,)), out))
 
 
-@compiled()
+@inner()
 def _lookup_part(lanes, rows, out, part, parts):
     size = lanes.shape[2]
     for i in range(len(rows) * part // parts, len(rows) * (part + 1) // parts):
@@ -138,7 +138,7 @@ def likeliest(team, threads, like, logits, out, count, size):
     spread(team, threads, _likeliest_part, (logits, out))
 
 
-@compiled()
+@inner()
 def _likeliest_part(logits, out, part, parts):
     count, size = logits.shape
     for row in range(count * part // parts, count * (part + 1) // parts):
@@ -152,7 +152,7 @@ def _likeliest_part(logits, out, part, parts):
         out[row] = found
 
 
-@compiled()
+@inner()
 def _largest(x):
     top = ranked(x[0])
     for i in range(len(x)):
@@ -169,7 +169,7 @@ def split(team, threads, like, qkv, cos, sin, q, k, v, count, heads, kv, d, turn
     spread(team, threads, _split_part, (qkv, cos, sin, q, k, v))
 
 
-@compiled()
+@inner()
 def _split_part(qkv, cos, sin, q, k, v, part, parts):
     heads, kv = q.shape[1], k.shape[1]
     for row in range(len(qkv) * part // parts, len(qkv) * (part + 1) // parts):
@@ -180,7 +180,7 @@ def _split_part(qkv, cos, sin, q, k, v, part, parts):
             copy(qkv[row, heads + kv + head], v[row, head])
 
 
-@compiled()
+@inner()
 def turn(x, cos, sin, out):
     half, size = len(cos) // 2, len(cos)
     for side in range(2):
@@ -189,13 +189,13 @@ def turn(x, cos, sin, out):
     copy(x[size:], out[size:])
 
 
-@compiled()
+@inner()
 def _turn_side(x, other, cos, sin, out):
     for i in range(len(out)):
         out[i] = narrow(wide(x[i]) * wide(cos[i]) + wide(other[i]) * wide(sin[i]), out)
 
 
-@compiled()
+@inner()
 def copy(x, out):
     for i in range(len(out)):
         out[i] = x[i]
@@ -212,7 +212,7 @@ def attend(team, threads, like, q, k, v, keys, values, blocks, owners, positions
     spread(team, threads, attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
 
 
-@compiled()
+@inner()
 def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
     count, size = len(k), keys.shape[2]
     for row in range(count * part // parts, count * (part + 1) // parts):
@@ -223,7 +223,7 @@ def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
             copy(v[row, head], values[block, head, place])
 
 
-@compiled()
+@inner()
 def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, part, parts):
     """The queries are the first heads of each row of ``q``, as many as ``out`` has."""
     count, heads, d = out.shape
@@ -267,19 +267,19 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
                 narrowed(sums[j], out[row, head * group + start + j])
 
 
-@compiled()
+@inner()
 def _widen(x, scale, out):
     for i in range(len(out)):
         out[i] = wide(x[i]) * scale
 
 
-@compiled()
+@inner()
 def narrowed(x, out):
     for i in range(len(out)):
         out[i] = narrow(x[i], out)
 
 
-@compiled()
+@inner()
 def softmax(scores, softcap):
     """Of one row of scores, in place."""
     if softcap > 0:
@@ -298,7 +298,7 @@ def softmax(scores, softcap):
         scores[p] /= total
 
 
-@compiled()
+@inner()
 def exp(x):
     """e to the x within 2 units in the last place, without a branch (Cephes' expf); x is held to what float32 holds."""
     x = min(max(x, float32(-87.0)), float32(88.0))
@@ -321,7 +321,7 @@ def product(team, threads, like, x, codes, scale, added, out, count, outputs, d)
     spread(team, threads, _product_part, (x, codes, scale, added, out))
 
 
-@compiled()
+@inner()
 def _product_part(x, codes, scale, added, out, part, parts):
     count, d = x.shape
     outputs = len(codes)
@@ -343,19 +343,19 @@ def _product_part(x, codes, scale, added, out, part, parts):
                 narrowed(sums[j, :run], out[row + j, start : start + run])
 
 
-@compiled()
+@inner()
 def _scale(sums, scale):
     for i in range(len(sums)):
         sums[i] *= wide(scale[i])
 
 
-@compiled()
+@inner()
 def _add(sums, added):
     for i in range(len(sums)):
         sums[i] += wide(added[i])
 
 
-@compiled()
+@inner()
 def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
     if n == 1:
         _dots1(queries, keys, at, then, run, d, scores, column, stride)
@@ -374,7 +374,7 @@ def lora(team, threads, like, x, a, ups, seat, spans, y, count, inputs, outputs,
     spread(team, threads, lora_part, (like, x, a, ups, seat, spans, y))
 
 
-@compiled()
+@inner()
 def lora_part(like, x, a, ups, seat, spans, y, part, parts):
     count, d = x.shape
     seats, width = a.shape[:2]
@@ -404,7 +404,7 @@ def lora_part(like, x, a, ups, seat, spans, y, part, parts):
         at += n
 
 
-@compiled()
+@inner()
 def _weigh(n, weights, column, stride, count, value, at, then, d, out):
     if n == 1:
         _weigh1(weights, column, stride, count, value, at, then, d, out)

@@ -8,6 +8,7 @@ compiles to), in about two microseconds. Where torch was built on another runtim
 import ctypes
 import fcntl
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -27,12 +28,15 @@ Team = tuple[int, int, int, int]
 # What is compiled into one another. numba looks only at the file of the function that is called.
 _SOURCES = ("native", "lanes", "tiles", "pairs", "loops", "loops_back", "paired_loops", "stack_loops")
 
+_HOW: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 _names = itertools.count()
+
+log = logging.getLogger(__name__)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` without Python's lock, kept on disk where there is a folder to keep it in."""
-    options |= {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    options |= _HOW
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
@@ -42,6 +46,16 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         file = kept._cache._cache_file  # numba has no public place for this
         file._source_stamp = (file._source_stamp, *_stamps())
         return kept
+
+    return decorate
+
+
+def inner(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """The same for what only compiled functions call: it goes into theirs, and is not kept by itself."""
+    how = _HOW | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} | options
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return numba.njit(**how)(function)
 
     return decorate
 
@@ -60,8 +74,9 @@ class Guarded:
     once for different types, one may be given the other's code. The rest wait and find theirs on disk.
     """
 
-    def __init__(self, function: Any) -> None:
-        self._function = function
+    def __init__(self, function: Any, seconds: int = 0) -> None:
+        """``seconds`` that compiling takes, where they are so many that whoever waits should be told."""
+        self._function, self._seconds = function, seconds
         self._known: set[object] = set()
 
     def __call__(self, kind: object, *arguments: Any) -> None:
@@ -69,7 +84,10 @@ class Guarded:
         if kind in self._known:
             self._function(*arguments)
             return
-        with _alone(self._function.stats.cache_path):
+        folder = self._function.stats.cache_path
+        with _alone(folder):
+            if self._seconds and not (folder and list(Path(folder).glob(f"*.{self._function.__name__}-*.nbi"))):
+                log.warning("Compiling for this processor, some %d seconds, once after installing.", self._seconds)
             self._function(*arguments)
         self._known.add(kind)
 
@@ -163,6 +181,24 @@ def spread(typing_context: Any, team: Any, threads: Any, part: Any, arguments: A
         return context.get_dummy_value()
 
     return types.void(team, threads, part, arguments), generate
+
+
+@intrinsic
+def apart(typing_context: Any, function: Any, arguments: Any) -> Any:
+    """Call ``function(*arguments)``, which returns nothing, without a copy of it here: for what is called in several
+    places and takes LLVM long.
+    """
+    inner = function.get_call_type(typing_context, arguments.types, {})
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result = function.dispatcher.get_compile_result(inner)
+        context.active_code_library.add_linking_library(result.library)
+        given = [builder.extract_value(values[1], i) for i in range(len(arguments.types))]
+        called = context.declare_function(builder.module, result.fndesc)
+        context.call_conv.call_function(builder, called, inner.return_type, inner.args, given, attrs=("noinline",))
+        return context.get_dummy_value()
+
+    return types.void(function, arguments), generate
 
 
 @intrinsic

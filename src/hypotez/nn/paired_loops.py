@@ -11,7 +11,7 @@ from numba import float32, uint16
 
 from hypotez.nn.lanes import LANES
 from hypotez.nn.loops import array, narrow, narrowed, softmax
-from hypotez.nn.native import compiled, spread
+from hypotez.nn.native import compiled, inner, spread
 from hypotez.nn.pairs import QUERIES, score, weigh_pairs
 
 
@@ -25,14 +25,14 @@ def attend(team, threads, q, k, v, keys, values, blocks, owners, positions, wind
     spread(team, threads, attend_part, (q, keys, values, blocks, owners, positions, window, softcap, out))
 
 
-@compiled()
+@inner()
 def paired(keys, values, shape):
     blocks, kv, size, d = shape
     keys = array(keys, uint16(0), (blocks, kv, d // 2, size, 2))
     return keys, array(values, uint16(0), (blocks, kv, size // 2, d, 2))
 
 
-@compiled()
+@inner()
 def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
     for row in range(len(k) * part // parts, len(k) * (part + 1) // parts):
         for head in range(k.shape[1]):
@@ -40,7 +40,7 @@ def _keep_part(k, v, keys, values, blocks, owners, positions, part, parts):
             keep_value(v[row, head], values, blocks, owners, positions, row, head)
 
 
-@compiled()
+@inner()
 def keep_key(key, keys, blocks, owners, positions, row, head):
     size = keys.shape[3]
     block, place = blocks[owners[row], positions[row] // size], positions[row] % size
@@ -49,7 +49,7 @@ def keep_key(key, keys, blocks, owners, positions, row, head):
         keys[block, head, i, place, 1] = key[2 * i + 1]
 
 
-@compiled()
+@inner()
 def keep_value(value, values, blocks, owners, positions, row, head):
     """The last of a sequence makes its neighbour nothing: it is multiplied by nothing, and may have been no number."""
     size = 2 * values.shape[2]
@@ -62,7 +62,7 @@ def keep_value(value, values, blocks, owners, positions, row, head):
             values[block, head, place // 2, i, 1] = uint16(0)
 
 
-@compiled()
+@inner()
 def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out, part, parts):
     """The queries are the first heads of each row of ``q``, as many as ``out`` has."""
     count, heads, d = out.shape
@@ -114,7 +114,7 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
                 narrowed(sums[j], out[row, head * group + start + j])
 
 
-@compiled()
+@inner()
 def _narrowed(scores, first, length, weights):
     """Those from ``first`` to ``length``; the others weigh nothing."""
     for p in range(first):

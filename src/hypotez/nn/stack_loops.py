@@ -11,7 +11,7 @@ import numpy as np
 from numba import float32, int64, uint16, uint32
 
 from hypotez.nn.loops import array, copy, gated, lora_part, normed, turn
-from hypotez.nn.native import compiled, meet, spread
+from hypotez.nn.native import apart, compiled, inner, meet, spread
 from hypotez.nn.paired_loops import attend_part, keep_key, keep_value, paired
 from hypotez.nn.tiles import COLUMNS, ROWS, tile
 
@@ -27,7 +27,8 @@ _ROTATED, _WINDOW = 16, 17
 # Of the adapters of a product: addresses of ``lora``'s a, b and spans, how many spans, their ranks together
 LORA_FIELDS = ("a", "ups", "spans", "parts", "width")
 _A, _UPS, _SPANS, _PARTS, _WIDTH = range(5)
-_OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = range(4)
+_NOTHING = np.int64(0)  # an address; of the same type as the others
+_OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = (np.int64(i) for i in range(4))
 
 
 class Sizes(NamedTuple):
@@ -69,25 +70,25 @@ def product(team, threads, code, x, weight, scale, bias, added, out, count, inpu
     spread(team, threads, _product_part, (x, weight, scale, bias, added, out, count, inputs))
 
 
-@compiled()
+@inner()
 def _pairs(address, numbers, like):
     return array(address, like, (numbers // 2,))
 
 
-@compiled()
+@inner()
 def _numbers(address, count):
     return array(address, uint16(0), (count if address else 0,))
 
 
-@compiled()
+@inner()
 def _product_part(x, weight, scale, bias, added, out, count, inputs, part, parts):
     panels = len(weight) // (inputs // 2 * COLUMNS)
     first, stop = panels * part // parts, panels * (part + 1) // parts
     size = inputs // 2 * COLUMNS
-    _panels(x, weight, scale, bias, added, out, count, inputs // 2, first, stop, first * size)
+    apart(_panels, (x, weight, scale, bias, added, out, count, inputs // 2, first, stop, first * size))
 
 
-@compiled()
+@inner()
 def _panels(x, weight, scale, bias, added, out, count, pairs, first, stop, then):
     """Panels ``first`` to ``stop``; while the last is worked on, what lies from ``then`` on is fetched from memory."""
     size, stride = pairs * COLUMNS, len(out) // count
@@ -113,14 +114,14 @@ def run(team, threads, code, weights, cached, adapters, seat, places, shape, eps
     spread(team, threads, _run_part, given)
 
 
-@compiled()
+@inner()
 def _run_part(team, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes, part, parts):
     hidden, inner = sizes.hidden, sizes.inner
     attended, wide = sizes.heads * sizes.head_dim, (sizes.heads + 2 * sizes.kv) * sizes.head_dim
     for layer in range(len(weights)):
         w, lora = weights[layer], adapters[layer * (len(adapters) > 0) :][:1]
         _norm_rows(team, rooms.x, w[_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
-        qkv = rooms.normed, w[_QKV], w[_QKV_SCALE], w[_QKV_BIAS], 0, rooms.qkv, hidden, wide
+        qkv = rooms.normed, w[_QKV], w[_QKV_SCALE], w[_QKV_BIAS], _NOTHING, rooms.qkv, hidden, wide
         _linear(team, code, qkv, (w[_O], attended, hidden), lora, _OF_QKV, seat, sizes, part, parts)
         _rotate(w, cached[layer], places, shape, eps, rooms, sizes, part, parts)
         meet(team, parts)
@@ -135,7 +136,7 @@ def _run_part(team, code, weights, cached, adapters, seat, places, shape, eps, s
         _linear(team, code, down, after, lora, _OF_DOWN, seat, sizes, part, parts)
 
 
-@compiled()
+@inner()
 def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
     x, weight, out = _numbers(x, count * size), _numbers(weight, size), _numbers(out, count * size)
     for row in range(count * part // parts, count * (part + 1) // parts):
@@ -143,7 +144,7 @@ def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
     meet(team, parts)
 
 
-@compiled()
+@inner()
 def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
     """A product, and what the rows' adapters add; ``after`` are address, inputs and outputs of the next weight."""
     x, weight, scale, bias, added, out, inputs, outputs = given
@@ -153,14 +154,14 @@ def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
     sums = _numbers(out, count * outputs)
     first, stop = panels * part // parts, panels * (part + 1) // parts
     then = _from(weight, after, sizes, part, parts)
-    _panels(rows, pairs, scale, bias, added, sums, count, inputs // 2, first, stop, then)
+    apart(_panels, (rows, pairs, scale, bias, added, sums, count, inputs // 2, first, stop, then))
     meet(team, parts)
     if len(lora) and lora[0, which, _WIDTH]:
         _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)
         meet(team, parts)
 
 
-@compiled()
+@inner()
 def _from(weight, after, sizes, part, parts):
     """Where this thread's part of the next weight begins, counted in pairs from the beginning of this one."""
     address, inputs, outputs = after
@@ -168,7 +169,7 @@ def _from(weight, after, sizes, part, parts):
     return (address - weight) // sizes.pair + first * (inputs // 2 * COLUMNS)
 
 
-@compiled()
+@inner()
 def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
     """The gated unit: each thread multiplies what it needs of both halves."""
     count, inputs, inner = sizes.count, sizes.hidden, sizes.inner
@@ -179,9 +180,9 @@ def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
     nothing = _numbers(0, 0)
     out = _numbers(rooms.gate_up, 2 * count * inner)
     up = (panels + first) * size
-    _panels(x, weight, scale, bias, nothing, out, count, inputs // 2, first, stop, up)
+    apart(_panels, (x, weight, scale, bias, nothing, out, count, inputs // 2, first, stop, up))
     down = _from(w[_GATE_UP], (w[_DOWN], inner, inputs), sizes, part, parts)
-    _panels(x, weight, scale, bias, nothing, out, count, inputs // 2, panels + first, panels + stop, down)
+    apart(_panels, (x, weight, scale, bias, nothing, out, count, inputs // 2, panels + first, panels + stop, down))
     if len(lora) and lora[0, _OF_GATE_UP, _WIDTH]:
         meet(team, parts)
         adapters = lora[0, _OF_GATE_UP]
@@ -191,7 +192,7 @@ def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
     meet(team, parts)
 
 
-@compiled()
+@inner(inline="always")
 def _adapt(lora, seat, x, y, inputs, outputs, sizes, part, parts):
     like, spans, width = uint16(0), lora[_SPANS], lora[_WIDTH]
     x, y = array(x, like, (sizes.count, inputs)), array(y, like, (sizes.count, outputs))
@@ -200,7 +201,7 @@ def _adapt(lora, seat, x, y, inputs, outputs, sizes, part, parts):
     lora_part(like, x, a, ups, seat, spans, y, part, parts)
 
 
-@compiled()
+@inner()
 def _rotate(w, cached, places, shape, eps, rooms, sizes, part, parts):
     """Queries and keys normed, where the layer does that, and turned; keys and values into their blocks."""
     blocks, owners, positions = places
@@ -231,7 +232,7 @@ def _rotate(w, cached, places, shape, eps, rooms, sizes, part, parts):
             keep_value(value, values, blocks, owners, positions, row, head)
 
 
-@compiled()
+@inner(inline="always")
 def _attend(w, cached, places, shape, softcap, rooms, sizes, part, parts):
     blocks, owners, positions = places
     like, d = uint16(0), sizes.head_dim
@@ -241,7 +242,7 @@ def _attend(w, cached, places, shape, softcap, rooms, sizes, part, parts):
     attend_part(qkv, keys, values, blocks, owners, positions, w[_WINDOW], softcap, out, part, parts)
 
 
-@compiled()
+@inner(inline="always")
 def _gate(gate_up, out, count, inner, first, stop):
     """Columns ``first`` to ``stop``."""
     gate_up, out = _numbers(gate_up, 2 * count * inner), _numbers(out, count * inner)

@@ -96,12 +96,15 @@ def tile(
             block = builder.append_basic_block(f"rows{n}")
             by_rows.add_case(ir.Constant(values[0].type, n), block)
             builder.position_at_end(block)
-            whole = builder.icmp_signed("==", share, ir.Constant(share.type, COLUMNS))
-            with builder.if_else(whole) as (alone, among):
-                with alone:
-                    _write(builder, n, all_lines if n > 1 else 0, given)
-                with among:
-                    _write(builder, n, 1, given)
+            if n < ROWS:  # few enough that fetching a line twice costs nothing, among others
+                _write(builder, n, all_lines if n > 1 else 0, given)
+            else:
+                whole = builder.icmp_signed("==", share, ir.Constant(share.type, COLUMNS))
+                with builder.if_else(whole) as (alone, among):
+                    with alone:
+                        _write(builder, n, all_lines, given)
+                    with among:
+                        _write(builder, n, 1, given)
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
