@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import torch
+
+from hypotez.nn.memory import Arena
+
 LOAD = """
 import psutil, torch
 from hypotez.nn.memory import keep_few
@@ -21,3 +25,16 @@ def test_products_of_many_lengths_do_not_fill_the_memory():
     ended = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
 
     assert int(ended.stdout) < 130 * 2**20
+
+
+def test_tensors_lie_side_by_side_in_an_arena_until_it_is_full():
+    arena = Arena(300)
+    first, second = torch.arange(33, dtype=torch.int32), torch.randn(3, 5)
+
+    kept, other = arena.keep(first), arena.keep(second)
+
+    assert torch.equal(kept, first)
+    assert torch.equal(other, second)
+    assert other.data_ptr() - kept.data_ptr() == 192  # the next line of the cache
+    large = torch.zeros(60)
+    assert arena.keep(large) is large

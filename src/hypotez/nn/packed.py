@@ -16,6 +16,7 @@ from hypotez.errors import SettingsError
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.fused import compiled, installed
 from hypotez.nn.lora import linears
+from hypotez.nn.memory import Arena
 
 if TYPE_CHECKING:
     from hypotez.nn.stack import Stack
@@ -138,28 +139,36 @@ def pack(decoder: Decoder, weights: Weights = Weights.FULL) -> None:
                 f"{weights.value} weights need the CPU, the model is on {decoder.device}; set engine.weights to full."
             )
         return
+    arena = Arena(_room(decoder) if compiled(decoder.embed_tokens.weight) is not None else 0)
     for linear in linears(decoder):
-        linear.product = _product(linear.weight, weights)
+        linear.product = _product(linear.weight, weights, arena)
         if linear.product is not None:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)  # tells dtype and device
-    _pack_head(decoder, weights)
+    _pack_head(decoder, weights, arena)
     decoder.stack = _stack(decoder)
 
 
-def _pack_head(decoder: Decoder, weights: Weights) -> None:
+def _room(decoder: Decoder) -> int:
+    """Bytes for all wide matrices; what rounding makes smaller is never touched."""
+    tied = decoder.embed_tokens.weight if decoder.lm_head is None else decoder.lm_head.weight
+    matrices = [*(linear.weight for linear in linears(decoder)), tied]
+    return sum(matrix.nbytes + 64 for matrix in matrices)
+
+
+def _pack_head(decoder: Decoder, weights: Weights, arena: Arena) -> None:
     """The logits' matrix; eight bits where the others have four, for it chooses the words."""
     rounded = Weights.INT8 if weights is Weights.INT4 else weights
     if decoder.lm_head is not None:
-        decoder.head = _product(decoder.lm_head.weight, rounded)
+        decoder.head = _product(decoder.lm_head.weight, rounded, arena)
         if decoder.head is not None:
             decoder.lm_head.weight = nn.Parameter(decoder.lm_head.weight.new_empty(0), requires_grad=False)
         return
     embedding, inner = decoder.embed_tokens.weight.numel(), sum(m.inputs * m.outputs for m in linears(decoder))
     if rounded is Weights.INT8 or embedding <= _SPARE * (embedding + inner):
-        decoder.head = _product(decoder.embed_tokens.weight, rounded)
+        decoder.head = _product(decoder.embed_tokens.weight, rounded, arena)
 
 
-def _product(weight: Tensor, weights: Weights) -> Product | None:
+def _product(weight: Tensor, weights: Weights, arena: Arena) -> Product | None:
     outputs, inputs = weight.shape
     if weights is Weights.INT4 and inputs % GROUP == 0 and outputs % 16 == 0:
         return Int4(weight)
@@ -167,9 +176,9 @@ def _product(weight: Tensor, weights: Weights) -> Product | None:
     if weights is not Weights.FULL:
         codes, scale = eight_bits(weight)
         ours = kernels.in_panels(codes) if kernels is not None and weight.dtype is torch.bfloat16 else None
-        return Panels(ours, scale) if ours is not None else Int8(codes, scale)
+        return Panels(arena.keep(ours), scale) if ours is not None else Int8(codes, scale)
     if kernels is not None and (laid_out := kernels.in_panels(weight)) is not None:
-        return Panels(laid_out)
+        return Panels(arena.keep(laid_out))
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     if weight.dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
