@@ -15,7 +15,7 @@ from hypotez.sentiment.recipe import generate, network
 from hypotez.sentiment.recipe.knowledge import Knowledge
 from hypotez.sentiment.recipe.messages import Batch, Forms, Messages, Words
 from hypotez.sentiment.recipe.network import Network
-from hypotez.sentiment.recipe.rows import labelled, part
+from hypotez.sentiment.recipe.rows import WEIGHT, labelled, part
 from hypotez.sentiment.train import OVERHEARD, believe, export
 
 TEXTS = ["a good day", "not good, no", "it is tuesday", "what a good, good thing", "the bad one", "not so bad"]
@@ -63,7 +63,14 @@ def test_generated_messages_are_the_same_every_time_and_leave_no_slot_open():
     assert made == generate.made()
     assert len({row.text for row in made}) == len(made)
     assert {(row.language, row.label) for row in made} == {(lang, label) for lang in ("en", "ru") for label in range(3)}
-    assert not [row.text for row in made if "{good" in row.text or "{bad" in row.text]
+    assert not [row.text for row in made if "{good" in row.text or "{bad" in row.text or "{day" in row.text]
+
+
+def test_every_written_and_generated_message_has_a_weight_and_a_language_it_can_be_read_in():
+    rows = generate.written() + generate.made()
+
+    assert {row.source for row in rows} <= WEIGHT.keys()
+    assert not [row.text for row in rows if row.language == "en" and any("а" <= sign <= "я" for sign in row.text)]
 
 
 def test_written_messages_have_a_sign_and_a_text():
@@ -121,6 +128,7 @@ def test_the_exported_weights_answer_as_the_trained_network(tmp_path: Path):
     shipped = Classifier(tmp_path / "weights.npz")
 
     expected = network.logits(trained, messages, words, np.arange(6))
+    assert trained.weights["denied"].any()
     assert shipped.logits_of(TEXTS) == pytest.approx(expected, abs=0.05)
     assert shipped.card["rows"] == 6
 

@@ -53,6 +53,7 @@ class Classifier(dict[str, Word]):
             self._scale: Floats = arrays["scale"]  # (2, D)
             self._pairs: Floats = arrays["pairs"] * arrays["pairs_scale"]  # (P, E)
             self._window: Floats = arrays["window"].astype(np.float32)  # (D + FLAGS, 3H)
+            self._denied: Floats = arrays["denied"].astype(np.float32)  # (D, 3H), added under a negation
             self._bias: Floats = arrays["bias"].astype(np.float32)  # (H,)
             self._deep: Floats = arrays["deep"].astype(np.float32)  # (2H + E + DENSE, U)
             self._deep_bias: Floats = arrays["deep_bias"].astype(np.float32)  # (U,)
@@ -110,9 +111,10 @@ class Classifier(dict[str, Word]):
             self._rows = grown
             self._codes = np.concatenate([self._codes[: self._ready], np.zeros(len(grown) - self._ready, np.int64)])
         alone = vectors @ self._window[:-FLAGS]
-        beside = flags(np.array(kinds), np.array(valences, np.float32))
-        for denied in (0, 1):
-            self._rows[self._ready + denied : self._used : 2] = alone + beside[denied] @ self._window[-FLAGS:]
+        plain, denied = flags(np.array(kinds), np.array(valences, np.float32)) @ self._window[-FLAGS:]
+        self._rows[self._ready : self._used : 2] = alone + plain
+        alone += vectors @ self._denied
+        self._rows[self._ready + 1 : self._used : 2] = alone + denied
         self._codes[self._ready : self._used] = np.repeat(wanted, 2)
         self._ready = self._used
 

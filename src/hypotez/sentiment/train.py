@@ -25,9 +25,9 @@ from hypotez.sentiment.recipe.messages import Floats, Forms, Messages, Words
 from hypotez.sentiment.recipe.network import Network
 from hypotez.sentiment.recipe.rows import WEIGHT, Row, bare, labelled
 
-VOCABULARY = 66_000  # words whose vectors are stored whole
+VOCABULARY = 65_000  # words whose vectors are stored whole
 COMMON = 40_000  # of the words known beforehand, those that are stored where there is room
-BELIEVED = {"written": 0.2, "made": 0.2}  # the share of a target that the larger network has in rows labelled by us
+BELIEVED = {"written": 0.2, "made en": 0.2}  # the share of a target that the larger network has in rows labelled by us
 BELIEVED_OTHERWISE = 0.8  # and in rows labelled by strangers, who had the context that we lack, or were careless
 OVERHEARD = 1.0  # what a message counts that only the larger network has labelled
 CERTAIN = 0.9  # the share of a target that goes to the label; the rest is spread, for the labels are noisy
@@ -129,6 +129,7 @@ def export(
         card=np.frombuffer(json.dumps(card).encode(), np.uint8),
         prior=learnt["prior"].astype(np.float32),
         window=learnt["window"].astype(np.float16),
+        denied=learnt["denied"].astype(np.float16),
         bias=learnt["bias"].astype(np.float16),
         deep=learnt["deep"].astype(np.float16),
         deep_bias=learnt["deep_bias"].astype(np.float16),

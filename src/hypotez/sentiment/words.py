@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from hypotez.sentiment.tokens import Role, grams, smile, stem
 
 FLAGS = 7  # numbers beside a word's vector
+DENIED = 2  # which of them is 1 under a negation, else 0
 VALENCE_UNIT = 0.05  # valences are stored as whole numbers of this
+_NEGATOR, _TURN = int(Role.NEGATOR), int(Role.TURN)
 _OPPOSITE = -0.7  # what "не-" glued to a word makes of its valence
 
 
@@ -50,7 +52,9 @@ def valence_of(form: str, code: int, lexicon: Mapping[int, int]) -> float:
 
 def flags(kinds: NDArray[np.int64], valences: NDArray[np.float32]) -> NDArray[np.float32]:
     """The numbers beside the vectors of words, as they stand and under a negation, (2, N, FLAGS)."""
-    up, down, none = np.maximum(valences, 0), np.maximum(-valences, 0), np.zeros_like(valences)
-    kind = [kinds == Role.NEGATOR, kinds == Role.TURN]
-    plain, denied = [up, down, none, none, none, *kind], [up, down, none + 1, up, down, *kind]
-    return np.array([np.stack(plain, axis=1), np.stack(denied, axis=1)], np.float32)
+    both = np.zeros((2, len(kinds), FLAGS), np.float32)
+    both[:, :, 0] = both[1, :, 3] = np.maximum(valences, 0)
+    both[:, :, 1] = both[1, :, 4] = np.maximum(-valences, 0)
+    both[1, :, DENIED] = 1
+    both[:, :, 5], both[:, :, 6] = kinds == _NEGATOR, kinds == _TURN
+    return both

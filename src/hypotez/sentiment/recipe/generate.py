@@ -30,17 +30,21 @@ def written() -> list[Row]:
 
 
 def made(seed: int = 0) -> list[Row]:
-    """Messages from the templates, some of them mistyped, shouted or in two languages."""
-    chance = random.Random(seed)
+    """Messages from the templates, some of them mistyped, shouted or in two languages.
+
+    Each language has its own chance: a template more in the one changes nothing that is made in the other.
+    """
     rows: dict[str, Row] = {}
     for language in LANGUAGES:
+        chance = random.Random(f"{language} {seed}")
+        plain: dict[str, Row] = {}
         for text, label in _filled(f"templates.{language}.txt", chance):
-            rows.setdefault(text, Row(text, label, language, "made"))
-    plain = list(rows.values())
-    for row in chance.sample(plain, len(plain) // 4):
-        text = _mistyped(row.text, chance)
-        rows.setdefault(text, Row(text, row.label, row.language, "made"))
-    for row in _mixed(plain, chance):
+            plain.setdefault(text, Row(text, label, language, f"made {language}"))
+        rows |= plain
+        for row in chance.sample(list(plain.values()), len(plain) // 4):
+            text = _mistyped(row.text, chance)
+            rows.setdefault(text, row._replace(text=text))
+    for row in _mixed(list(rows.values()), random.Random(seed)):
         rows.setdefault(row.text, row)
     return list(rows.values())
 
@@ -100,7 +104,7 @@ def _mistyped(text: str, chance: random.Random) -> str:
 
 
 def _mixed(rows: list[Row], chance: random.Random) -> Iterator[Row]:
-    """Half a thought in each language, of one mind."""
+    """Half a thought in each language, of one mind; called Russian, for who knows English only cannot read them."""
     groups = {(row.language, row.label): [] for row in rows}  # type: dict[tuple[str, int], list[Row]]
     for row in rows:
         groups[row.language, row.label].append(row)
@@ -108,4 +112,4 @@ def _mixed(rows: list[Row], chance: random.Random) -> Iterator[Row]:
         for _ in range(400):
             pair = [chance.choice(groups[language, label]).text for language in LANGUAGES]
             chance.shuffle(pair)
-            yield Row(chance.choice((", ", ". ", " ")).join(pair), label, chance.choice(LANGUAGES), "made")
+            yield Row(chance.choice((", ", ". ", " ")).join(pair), label, "ru", "made ru")

@@ -1,7 +1,7 @@
 """The network of ``classifier.py`` being trained: forward, backward and Adam, written out in numpy.
 
     word      e = sum of its hashed parts + g P               (B buckets, D); g known beforehand
-    window    h_t = relu(x_{t-1} A + x_t B + x_{t+1} C + b)   x = [e, flags]
+    window    h_t = relu(x_{t-1} A + x_t B + x_{t+1} C + b)   x = [e, flags, and e again under a negation, else 0]
     message   p = [max_t h_t, (sum_t h_t, sum_t q_t) / sqrt(L + 2), dense]   q_t of words t, t + 1, hashed
               z = [p, relu(p U + c)] W + prior
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hypotez.sentiment.features import DENSE
 from hypotez.sentiment.recipe.messages import Batch, Floats, Messages, Words
-from hypotez.sentiment.words import FLAGS
+from hypotez.sentiment.words import DENIED, FLAGS
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Network:
     width: int = 96
     pairs: int = 1 << 17
     pair_dim: int = 8
-    deep: int = 64
+    deep: int = 128
     known: int = 0  # numbers known of a word beforehand
     seed: int = 0
     weights: dict[str, Floats] = field(default_factory=dict)
@@ -44,6 +44,7 @@ class Network:
         self.weights = {
             "grams": start(self.size, self.dim, spread=0.05),
             "window": start(wide, 3 * self.width, spread=(1 / (3 * wide)) ** 0.5),
+            "denied": np.zeros((self.dim, 3 * self.width), np.float32),
             "bias": np.zeros(self.width, np.float32),
             "pairs": start(self.pairs, self.pair_dim, spread=0.02),
             "known": start(self.known, self.dim, spread=0.3 / max(self.known, 1) ** 0.5),
@@ -65,11 +66,12 @@ class Network:
             known = known * (self.random.random((len(known), 1)) > drop_known).astype(np.float32)
         embedded = batch.parts @ w["grams"][batch.touched] + known @ w["known"]  # (U, D)
         x = np.concatenate([embedded[batch.forms], batch.flags], axis=2)  # (N, L, D + FLAGS)
-        keep = batch.mask
+        denied, keep = np.nonzero(batch.flags[:, :, DENIED]), batch.mask
         if drop_words:
             keep = keep * (self.random.random(keep.shape) > drop_words)
         x = x * keep[:, :, None]
         product = x @ w["window"]
+        product[denied] += x[denied][:, : self.dim] @ w["denied"]
         h = product[:, :, width : 2 * width] + w["bias"]
         h[:, 1:] += product[:, :-1, :width]
         h[:, :-1] += product[:, 1:, 2 * width :]
@@ -88,12 +90,12 @@ class Network:
             mask[:, :-DENSE] = (self.random.random(mask[:, :-DENSE].shape) > drop) / (1 - drop)
         pooled = pooled * mask
         both = np.concatenate([pooled, np.maximum(pooled @ w["deep"] + w["deep_bias"], 0)], axis=1)
-        return both @ w["out"] + w["prior"], Trace(known, pairs, x, keep, h, at, both, mask)
+        return both @ w["out"] + w["prior"], Trace(known, pairs, x, denied, keep, h, at, both, mask)
 
     def step(self, batch: Batch, target: Floats, weight: Floats, rate: float, **drops: float) -> float:
         """One step of Adam on the cross-entropy to ``target`` (N, 3); returns the loss."""
         w, width = self.weights, self.width
-        logits, (known, pairs, x, keep, h, at, both, mask) = self.forward(batch, **drops)
+        logits, (known, pairs, x, denied, keep, h, at, both, mask) = self.forward(batch, **drops)
         logits -= logits.max(axis=1, keepdims=True)
         p = np.exp(logits)
         p /= p.sum(axis=1, keepdims=True)
@@ -116,7 +118,10 @@ class Network:
         dproduct[:, 1:, 2 * width :] = dh[:, :-1]
         flat = dproduct.reshape(-1, 3 * width)
         gradient["window"] = x.reshape(len(flat), -1).T @ flat
-        dx = (flat @ w["window"].T).reshape(x.shape)[:, :, : self.dim] * keep[:, :, None]
+        gradient["denied"] = x[denied][:, : self.dim].T @ dproduct[denied]
+        dx = (flat @ w["window"][: self.dim].T).reshape(*h.shape[:2], self.dim)
+        dx[denied] += dproduct[denied] @ w["denied"].T
+        dx *= keep[:, :, None]
         back = sparse.csr_matrix(
             (np.ones(batch.forms.size, np.float32), batch.forms.ravel(), np.arange(batch.forms.size + 1)),
             (batch.forms.size, batch.parts.shape[0]),
@@ -144,6 +149,7 @@ class Trace(NamedTuple):
     known: Floats
     pairs: sparse.csr_matrix
     x: Floats
+    denied: tuple[NDArray[np.int64], ...]
     keep: Floats
     h: Floats
     at: NDArray[np.int64]
@@ -161,10 +167,10 @@ def train(
     epochs: float = 2,
     rate: float = 2.5e-3,
     batch: int = 128,
-    drop_words: float = 0.1,
-    drop: float = 0.3,
-    drop_known: float = 0.1,
-    drop_pairs: float = 0.15,
+    drop_words: float = 0.05,
+    drop: float = 0.1,
+    drop_known: float = 0.05,
+    drop_pairs: float = 0.05,
 ) -> Network:
     """Train on every message of non-zero weight. ``target`` (N, 3) may be soft."""
     chosen = np.flatnonzero(weight > 0)

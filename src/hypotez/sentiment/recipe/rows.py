@@ -23,7 +23,8 @@ WEIGHT = {  # what a row of each source counts: the less like chat, the less
     "rt-polarity": 0.8,
     "pros_cons (8": 0.8,
     "written": 3.0,  # by hand, native in both languages
-    "made": 0.3,  # from templates, much alike
+    "made en": 0.3,  # from templates, much alike
+    "made ru": 0.6,  # the same, where little else is native
 }
 
 
