@@ -31,6 +31,7 @@ Array = NDArray[np.int32]
 _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
+_seat = Guarded(loops.seat)
 _attend_pairs = Guarded(paired_loops.attend)
 _panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run, seconds=15)
 
@@ -177,6 +178,16 @@ def stack(
     threads = _threads(sizes.count * sizes.hidden * sizes.inner)
     where = weights, kept.addresses, adapters, seat, kept.places, kept.shape
     _stack(kind, _team(), threads, _PAIR[kind], *where, eps, softcap or 0.0, rooms, sizes)
+
+
+def seat(a: Tensor, b: Sequence[Tensor], scale: float, seat_a: Tensor, seat_b: Sequence[Tensor]) -> None:
+    """Copy an adapter of one layer to where ``lora`` reads it: a (P * r, inputs), and each of b (outputs, r), times
+    scale, as (r, outputs). All are contiguous and of one dtype.
+    """
+    ups, seat_ups = (np.array([t.data_ptr() for t in of], np.int64) for of in (b, seat_b))
+    sizes = np.array([len(t) for t in b], np.int64)
+    places = a.data_ptr(), ups, scale, seat_a.data_ptr(), seat_ups, sizes
+    _run(_seat, a, a.numel(), *places, a.numel(), b[0].shape[1])
 
 
 def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[np.int64], y: Tensor) -> None:

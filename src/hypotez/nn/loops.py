@@ -368,6 +368,24 @@ def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
 
 
 @compiled()
+def seat(team, threads, like, a, ups, scale, seat_a, seat_ups, sizes, numbers, r):
+    a, seat_a = array(a, like, (numbers,)), array(seat_a, like, (numbers,))
+    spread(team, threads, _seat_part, (like, a, ups, scale, seat_a, seat_ups, sizes, r))
+
+
+@inner()
+def _seat_part(like, a, ups, scale, seat_a, seat_ups, sizes, r, part, parts):
+    first, stop = len(a) * part // parts, len(a) * (part + 1) // parts
+    copy(a[first:stop], seat_a[first:stop])
+    for p in range(len(sizes)):
+        size = sizes[p]
+        up, out = array(ups[p], like, (size, r)), array(seat_ups[p], like, (r, size))
+        for i in range(size * part // parts, size * (part + 1) // parts):
+            for k in range(r):
+                out[k, i] = narrow(wide(up[i, k]) * float32(scale), out)
+
+
+@compiled()
 def lora(team, threads, like, x, a, ups, seat, spans, y, count, inputs, outputs, seats, width):
     x, y = array(x, like, (count, inputs)), array(y, like, (count, outputs))
     a = array(a, like, (seats, width, inputs))
@@ -390,15 +408,16 @@ def lora_part(like, x, a, ups, seat, spans, y, part, parts):
         if s >= 0:
             for j in range(n):
                 _widen(x[at + j], float32(1), rows[j])
-            first = s * width * d
-            _dot(n, rows, a, first, first, width, d, thin, 0, width)
+            # The next adapter's numbers come from memory while this one's are multiplied.
+            then = max(seat[at + n], 0) if at + n < end else s
+            _dot(n, rows, a, s * width * d, then * width * d, width, d, thin, 0, width)
             for p in range(len(ups)):
                 start, stop = spans[p]
                 size = stop - start
                 up = array(ups[p], like, (seats, r, size))
                 for j in range(n):
                     _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
-                _weigh(n, thin, p * r, width, r, up, s * r * size, s * r * size, size, sums)
+                _weigh(n, thin, p * r, width, r, up, s * r * size, then * r * size, size, sums)
                 for j in range(n):
                     narrowed(sums[j * size : (j + 1) * size], y[at + j, start:stop])
         at += n

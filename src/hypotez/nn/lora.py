@@ -105,9 +105,14 @@ class Lora(nn.Module):
         for seat, slot in enumerate(seats):
             if self._seated[seat] != slot:
                 self._seated[seat] = slot
-                self._seats_a[seat] = self.a[slot]
-                for place, b in zip(self._seats_b, self.b, strict=True):
-                    place[seat] = b[slot].t() * self.scale[slot]
+                a, b = self.a[slot], [b[slot] for b in self.b]
+                seat_a, seat_b = self._seats_a[seat], [place[seat] for place in self._seats_b]
+                if (kernels := compiled(a)) is not None and self.a.dtype is dtype:
+                    kernels.seat(a, b, self.scale[slot], seat_a, seat_b)
+                    continue
+                seat_a.copy_(a)
+                for place, up in zip(seat_b, b, strict=True):
+                    place.copy_(up.t() * self.scale[slot])
         self._ups[:] = [b.data_ptr() for b in self._seats_b]
         addresses = self._seats_a.data_ptr(), self._ups.ctypes.data, self._spans.ctypes.data
         self._places = *addresses, len(self.parts), self._seats_a.shape[1]
