@@ -1,6 +1,6 @@
 """``python -m hypotez`` is the same as ``hypotez``."""
 
-from hypotez.cli import app
+from hypotez.cli import main
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -5,6 +5,9 @@ runs, so that ``hypotez --help`` stays quick. Errors become one red line in ``_p
 error, 2 for a mistake in the command itself, 130 for Ctrl-C.
 """
 
+import atexit
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +34,8 @@ from hypotez.cli import (
 from hypotez.cli._connect import Connection
 from hypotez.cli._interrupt import after_imports
 from hypotez.cli._options import in_front, refuse_idle
+
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
 class Commands(TyperGroup):
@@ -104,3 +109,18 @@ app.add_typer(transfer.app, name="import")
 app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("top")(top.top)
+
+
+def main() -> None:
+    """The command as a whole process. After Ctrl-C what is open is closed, and nothing else is waited for: Python's own
+    end would stop a thread in the middle of C++ (torch being imported, say), and the process would abort.
+    """
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
+        atexit._run_exitfuncs()  # there is no public name for it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
