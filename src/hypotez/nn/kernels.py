@@ -127,15 +127,15 @@ def pairs(cache: Tensor) -> bool:
 
 def in_panels(weight: Tensor) -> Tensor | None:
     """A weight (outputs, inputs) as ``panels`` takes it: (outputs / C, inputs / 2, C), C outputs side by side and two
-    inputs of each in turn, as int32 for bfloat16 and as int16 for codes of eight bits. None where the sizes or the
-    processor are not made for it.
+    inputs of each in turn, as int32 for bfloat16 and as int16 for codes of eight bits; a view, to be copied in that
+    order. None where the sizes or the processor are not made for it.
     """
     outputs, inputs = weight.shape
     kind = {torch.bfloat16: torch.int32, torch.int8: torch.int16}.get(weight.dtype)
     if kind is None or inputs % 2 or outputs % tiles.COLUMNS or not tiles.usable():
         return None
     pairs = weight.contiguous().view(kind)
-    return pairs.view(-1, tiles.COLUMNS, inputs // 2).transpose(1, 2).contiguous()
+    return pairs.view(-1, tiles.COLUMNS, inputs // 2).transpose(1, 2)
 
 
 def panels(x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, residual: Tensor | None) -> Tensor:

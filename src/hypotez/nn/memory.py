@@ -39,10 +39,10 @@ class Arena:
         self._at = -start % _LARGE
 
     def keep(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy of the tensor, here; the tensor itself where there is no room left."""
+        """A contiguous copy of the tensor, here; the tensor itself, contiguous, where there is no room left."""
         size = -(-tensor.nbytes // _LINE) * _LINE
         if size > self._left or tensor.nbytes == 0:
-            return tensor
+            return tensor.contiguous()
         kept = torch.frombuffer(self._memory, dtype=tensor.dtype, count=tensor.numel(), offset=self._at)
         self._at, self._left = self._at + size, self._left - size
         return kept.view(tensor.shape).copy_(tensor)

@@ -16,13 +16,14 @@ from hypotez.errors import SettingsError
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.fused import compiled, installed
 from hypotez.nn.lora import linears
-from hypotez.nn.memory import Arena
+from hypotez.nn.memory import Arena, give_back
 
 if TYPE_CHECKING:
     from hypotez.nn.stack import Stack
 
 GROUP = 32  # weights of one row that share a scale and a middle, in four bits
 _SHRINKS = (1.0, 0.93, 0.86, 0.79)  # of a group's range: cutting off the farthest weights may round the others better
+_TRIMMED = 8  # matrices laid out before memory is returned to the system
 _SPARE = 0.25  # a second copy of the embedding, packed for the logits, may add this part of all weights
 
 
@@ -140,10 +141,12 @@ def pack(decoder: Decoder, weights: Weights = Weights.FULL) -> None:
             )
         return
     arena = Arena(_room(decoder) if compiled(decoder.embed_tokens.weight) is not None else 0)
-    for linear in linears(decoder):
+    for done, linear in enumerate(linears(decoder)):
         linear.product = _product(linear.weight, weights, arena)
         if linear.product is not None:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)  # tells dtype and device
+            if done % _TRIMMED == 0:
+                give_back()  # malloc keeps what it can, and the arena does not use it
     _pack_head(decoder, weights, arena)
     decoder.stack = _stack(decoder)
 
