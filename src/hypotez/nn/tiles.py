@@ -46,7 +46,10 @@ def usable() -> bool:
     """Whether the processor has the instruction, and no better one: AMX is left to oneDNN."""
     if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]  # told of another processor
         return False
-    has = llvmlite.binding.get_host_cpu_features()
+    try:
+        has = llvmlite.binding.get_host_cpu_features()
+    except RuntimeError:  # not known for this kind of processor
+        return False
     return bool(has.get("avx512bf16")) and not has.get("amx-bf16")
 
 
