@@ -6,7 +6,7 @@ the sizes. Elements are float32, bfloat16 as uint16, or codes of eight bits; sum
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 LANES = 16
+ROWS = 4  # of queries that are multiplied together at most
 _KEYS = 4  # multiplied at once by a query: sums that do not wait for each other
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -23,107 +24,103 @@ _BITS = ir.VectorType(ir.IntType(32), LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
 
 
-def dots(rows: int) -> Callable[..., None]:
-    """For so many query rows: ``scores[j * stride + column + p] = q[j] . keys[at + p * d:][:d]`` for p < count.
+@intrinsic
+def dots(
+    typing_context: Any,
+    rows: Any,
+    q: Any,
+    keys: Any,
+    at: Any,
+    then: Any,
+    count: Any,
+    d: Any,
+    scores: Any,
+    column: Any,
+    stride: Any,
+) -> Any:
+    """``scores[j * stride + column + p] = q[j] . keys[at + p * d:][:d]`` for p < count, j < rows (1 to ``ROWS``).
 
     q (rows, d) is float32 and d a multiple of ``LANES``; ``keys`` and ``scores`` are taken flat, and all are
     contiguous. While it works, the ``count * d`` keys from ``then`` on are fetched from memory.
     """
+    size = types.intp
 
-    @intrinsic
-    def dots_of_rows(
-        typing_context: Any,
-        q: Any,
-        keys: Any,
-        at: Any,
-        then: Any,
-        count: Any,
-        d: Any,
-        scores: Any,
-        column: Any,
-        stride: Any,
-    ) -> Any:
-        size = types.intp
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        at, then, count, d, column, stride = (values[i] for i in (3, 4, 5, 6, 8, 9))
+        q_start, keys_start, scores_start = (start(context, builder, signature, values, i) for i in (1, 2, 7))
 
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            at, then, count, d, column, stride = (values[i] for i in (2, 3, 4, 5, 7, 8))
-            q_start, keys_start, scores_start = (start(context, builder, signature, values, i) for i in (0, 1, 6))
-            sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)] for _ in range(_KEYS)]
-
-            def several(p: Any, many: int) -> None:
-                """The products of keys p to p + many: each number of q is loaded once for all of them."""
-                columns = [builder.add(p, ir.Constant(p.type, k)) for k in range(many)]
-                places = [builder.mul(column, d) for column in columns]
-                for total in itertools.chain(*sums[:many]):
-                    builder.store(_ZEROS, total)
-                with each(builder, d, LANES) as i:
-                    for place, totals in zip(places, sums, strict=False):
-                        fetch(builder, keys_start, builder.add(builder.add(then, place), i))
-                        key = load(builder, keys_start, builder.add(builder.add(at, place), i), keys.dtype)
-                        for j, total in enumerate(totals):
-                            query = load(builder, q_start, builder.add(_times(builder, d, j), i), q.dtype)
-                            builder.store(_multiplied(builder, query, key, builder.load(total)), total)
-                for at_column, totals in zip(columns, sums, strict=False):
+        def several(p: Any, sums: list[list[Any]]) -> None:
+            """The products of as many keys from p on: each number of q is loaded once for all of them."""
+            columns = [plus(builder, p, k) for k in range(len(sums))]
+            places = [builder.mul(column, d) for column in columns]
+            for total in itertools.chain(*sums):
+                builder.store(_ZEROS, total)
+            with each(builder, d, LANES) as i:
+                for place, totals in zip(places, sums, strict=True):
+                    fetch(builder, keys_start, builder.add(builder.add(then, place), i))
+                    key = load(builder, keys_start, builder.add(builder.add(at, place), i), keys.dtype)
                     for j, total in enumerate(totals):
-                        place = builder.add(builder.add(_times(builder, stride, j), column), at_column)
-                        builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
+                        query = load(builder, q_start, builder.add(times(builder, d, j), i), q.dtype)
+                        builder.store(_multiplied(builder, query, key, builder.load(total)), total)
+            for at_column, totals in zip(columns, sums, strict=True):
+                for j, total in enumerate(totals):
+                    place = builder.add(builder.add(times(builder, stride, j), column), at_column)
+                    builder.store(_summed(builder, builder.load(total)), builder.gep(scores_start, [place]))
 
-            rest = builder.srem(count, ir.Constant(count.type, _KEYS))
+        rest = builder.srem(count, ir.Constant(count.type, _KEYS))
+        for n in cases(builder, values[0], ROWS):
+            sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(n)] for _ in range(_KEYS)]
             with each(builder, builder.sub(count, rest), _KEYS) as p:
-                several(p, _KEYS)
+                several(p, sums)
             with each(builder, rest) as p:
-                several(builder.add(builder.sub(count, rest), p), 1)
-            return context.get_dummy_value()
+                several(builder.add(builder.sub(count, rest), p), sums[:1])
+        return context.get_dummy_value()
 
-        return types.void(q, keys, size, size, size, size, scores, size, size), generate
-
-    return dots_of_rows
+    return types.void(size, q, keys, size, size, size, size, scores, size, size), generate
 
 
-def weigh(rows: int) -> Callable[..., None]:
-    """For so many query rows: ``out[j] += weights[j * stride + column + p] * value[at + p * d:][:d]`` for p < count.
+@intrinsic
+def weigh(
+    typing_context: Any,
+    rows: Any,
+    weights: Any,
+    column: Any,
+    stride: Any,
+    count: Any,
+    value: Any,
+    at: Any,
+    then: Any,
+    d: Any,
+    out: Any,
+) -> Any:
+    """``out[j] += weights[j * stride + column + p] * value[at + p * d:][:d]`` for p < count, j < rows (1 to ``ROWS``).
 
     out (rows, d) is float32; the rest as in ``dots``.
     """
+    size = types.intp
 
-    @intrinsic
-    def weigh_of_rows(
-        typing_context: Any,
-        weights: Any,
-        column: Any,
-        stride: Any,
-        count: Any,
-        value: Any,
-        at: Any,
-        then: Any,
-        d: Any,
-        out: Any,
-    ) -> Any:
-        size = types.intp
-
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            column, stride, count, at, then, d = (values[i] for i in (1, 2, 3, 5, 6, 7))
-            weights_start, value_start, out_start = (start(context, builder, signature, values, i) for i in (0, 4, 8))
-            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(rows)]
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        column, stride, count, at, then, d = (values[i] for i in (2, 3, 4, 6, 7, 8))
+        weights_start, value_start, out_start = (start(context, builder, signature, values, i) for i in (1, 5, 9))
+        for n in cases(builder, values[0], ROWS):
+            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(n)]
             with each(builder, d, LANES) as i:
-                places = [builder.add(_times(builder, d, j), i) for j in range(rows)]
+                places = [builder.add(times(builder, d, j), i) for j in range(n)]
                 for place, total in zip(places, sums, strict=True):
                     builder.store(load(builder, out_start, place, out.dtype), total)
                 with each(builder, count) as p:
-                    row, next_row = (builder.add(builder.add(start, i), builder.mul(p, d)) for start in (at, then))
+                    row, next_row = (builder.add(builder.add(first, i), builder.mul(p, d)) for first in (at, then))
                     fetch(builder, value_start, next_row)
                     seen = load(builder, value_start, row, value.dtype)
                     for j, total in enumerate(sums):
-                        place = builder.add(builder.add(_times(builder, stride, j), column), p)
+                        place = builder.add(builder.add(times(builder, stride, j), column), p)
                         weight = splat(builder, builder.load(builder.gep(weights_start, [place])), _VECTOR)
                         builder.store(_multiplied(builder, weight, seen, builder.load(total)), total)
                 for place, total in zip(places, sums, strict=True):
                     _store(builder, out_start, place, builder.load(total))
-            return context.get_dummy_value()
+        return context.get_dummy_value()
 
-        return types.void(weights, size, size, size, value, size, size, size, out), generate
-
-    return weigh_of_rows
+    return types.void(size, weights, size, size, size, value, size, size, size, out), generate
 
 
 class each:
@@ -194,5 +191,22 @@ def _summed(builder: Any, vector: Any) -> Any:
     return builder.call(reduce, [_FLOAT(0.0), vector], fastmath=("reassoc",))
 
 
-def _times(builder: Any, number: Any, factor: int) -> Any:
+def cases(builder: Any, number: Any, most: int) -> Iterator[int]:
+    """Code for each ``number`` from 1 to ``most``: what is built while it is at one runs for that number."""
+    done = builder.append_basic_block("done")
+    switch = builder.switch(number, done)
+    for n in range(1, most + 1):
+        block = builder.append_basic_block(f"case{n}")
+        switch.add_case(ir.Constant(number.type, n), block)
+        builder.position_at_end(block)
+        yield n
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+def plus(builder: Any, number: Any, more: int) -> Any:
+    return builder.add(number, ir.Constant(number.type, more))
+
+
+def times(builder: Any, number: Any, factor: int) -> Any:
     return builder.mul(number, ir.Constant(number.type, factor))

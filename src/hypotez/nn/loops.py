@@ -10,15 +10,12 @@ import numpy as np
 from numba import carray, float32, int8, int32, int64, types, uint32
 from numba.extending import overload
 
-from hypotez.nn.lanes import dots, weigh
+from hypotez.nn.lanes import ROWS, dots, weigh
 from hypotez.nn.native import as_bits, as_float, compiled, inner, pointer, spread
 
 _RUN = 32  # outputs of a product at once
 _RUN_OF_LOGITS = 512  # whose largest is found at once
 _AHEAD = 2  # blocks of the cache that are on their way from memory while one is worked on
-
-_dots1, _dots2, _dots3, _dots4 = (dots(rows) for rows in (1, 2, 3, 4))
-_weigh1, _weigh2, _weigh3, _weigh4 = (weigh(rows) for rows in (1, 2, 3, 4))
 
 
 def wide(element):
@@ -232,9 +229,9 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
     room = 1
     for row in range(count):
         room = max(room, positions[row] + 1)
-    scores = np.empty((4, room), np.float32)
-    queries = np.empty((4, d), np.float32)
-    sums = np.empty((4, d), np.float32)
+    scores = np.empty((ROWS, room), np.float32)
+    queries = np.empty((ROWS, d), np.float32)
+    sums = np.empty((ROWS, d), np.float32)
     scale = float32(1 / math.sqrt(d))
     # Dealt out in turns: the rows of a prompt see more and more.
     for item in range(part, count * kv, parts):
@@ -242,8 +239,8 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
         length = positions[row] + 1
         first = max(0, length - window) if window else 0
         owner = owners[row]
-        for start in range(0, group, 4):  # query heads that share these keys
-            n = min(4, group - start)
+        for start in range(0, group, ROWS):  # query heads that share these keys
+            n = min(ROWS, group - start)
             for j in range(n):
                 _widen(q[row, head * group + start + j], scale, queries[j])
                 sums[j, :] = float32(0)
@@ -252,7 +249,7 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
                 run = min(size - p % size, length - p)
                 at = ((blocks[owner, p // size] * kv + head) * size + p % size) * d
                 then = (blocks[owner, min(p // size + _AHEAD, (length - 1) // size)] * kv + head) * size * d
-                _dot(n, queries, keys, at, then, run, d, scores, p, room)
+                dots(n, queries, keys, at, then, run, d, scores, p, room)
                 p += run
             for j in range(n):
                 softmax(scores[j, first:length], float32(softcap))
@@ -261,7 +258,7 @@ def attend_part(q, keys, values, blocks, owners, positions, window, softcap, out
                 run = min(size - p % size, length - p)
                 at = ((blocks[owner, p // size] * kv + head) * size + p % size) * d
                 then = (blocks[owner, min(p // size + _AHEAD, (length - 1) // size)] * kv + head) * size * d
-                _weigh(n, scores, p, room, run, values, at, then, d, sums)
+                weigh(n, scores, p, room, run, values, at, then, d, sums)
                 p += run
             for j in range(n):
                 narrowed(sums[j], out[row, head * group + start + j])
@@ -329,13 +326,13 @@ def _product_part(x, codes, scale, added, out, part, parts):
     wide_x = np.empty((count, d), np.float32)
     for row in range(count):
         _widen(x[row], float32(1), wide_x[row])
-    sums = np.empty((4, _RUN), np.float32)
+    sums = np.empty((ROWS, _RUN), np.float32)
     for start in range(first, stop, _RUN):
         run = min(_RUN, stop - start)
-        for row in range(0, count, 4):  # the codes of a run stay in the nearest cache
-            n = min(4, count - row)
+        for row in range(0, count, ROWS):  # the codes of a run stay in the nearest cache
+            n = min(ROWS, count - row)
             rows = wide_x[row : row + n]
-            _dot(n, rows, codes, start * d, (start + run) * d, run, d, sums, 0, _RUN)
+            dots(n, rows, codes, start * d, (start + run) * d, run, d, sums, 0, _RUN)
             for j in range(n):
                 _scale(sums[j, :run], scale[start : start + run])
                 if len(added):
@@ -353,18 +350,6 @@ def _scale(sums, scale):
 def _add(sums, added):
     for i in range(len(sums)):
         sums[i] += wide(added[i])
-
-
-@inner()
-def _dot(n, queries, keys, at, then, run, d, scores, column, stride):
-    if n == 1:
-        _dots1(queries, keys, at, then, run, d, scores, column, stride)
-    elif n == 2:
-        _dots2(queries, keys, at, then, run, d, scores, column, stride)
-    elif n == 3:
-        _dots3(queries, keys, at, then, run, d, scores, column, stride)
-    else:
-        _dots4(queries, keys, at, then, run, d, scores, column, stride)
 
 
 @compiled()
@@ -397,39 +382,27 @@ def lora_part(like, x, a, ups, seat, spans, y, part, parts):
     count, d = x.shape
     seats, width = a.shape[:2]
     r = width // len(ups)
-    rows = np.empty((4, d), np.float32)
-    thin = np.empty((4, width), np.float32)
-    sums = np.empty(4 * y.shape[1], np.float32)
+    rows = np.empty((ROWS, d), np.float32)
+    thin = np.empty((ROWS, width), np.float32)
+    sums = np.empty(ROWS * y.shape[1], np.float32)
     at, end = count * part // parts, count * (part + 1) // parts
     while at < end:
         s, n = seat[at], 1
-        while n < 4 and at + n < end and seat[at + n] == s:  # neighbours of one adapter share its reading
+        while n < ROWS and at + n < end and seat[at + n] == s:  # neighbours of one adapter share its reading
             n += 1
         if s >= 0:
             for j in range(n):
                 _widen(x[at + j], float32(1), rows[j])
             # The next adapter's numbers come from memory while this one's are multiplied.
             then = max(seat[at + n], 0) if at + n < end else s
-            _dot(n, rows, a, s * width * d, then * width * d, width, d, thin, 0, width)
+            dots(n, rows, a, s * width * d, then * width * d, width, d, thin, 0, width)
             for p in range(len(ups)):
                 start, stop = spans[p]
                 size = stop - start
                 up = array(ups[p], like, (seats, r, size))
                 for j in range(n):
                     _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
-                _weigh(n, thin, p * r, width, r, up, s * r * size, then * r * size, size, sums)
+                weigh(n, thin, p * r, width, r, up, s * r * size, then * r * size, size, sums)
                 for j in range(n):
                     narrowed(sums[j * size : (j + 1) * size], y[at + j, start:stop])
         at += n
-
-
-@inner()
-def _weigh(n, weights, column, stride, count, value, at, then, d, out):
-    if n == 1:
-        _weigh1(weights, column, stride, count, value, at, then, d, out)
-    elif n == 2:
-        _weigh2(weights, column, stride, count, value, at, then, d, out)
-    elif n == 3:
-        _weigh3(weights, column, stride, count, value, at, then, d, out)
-    else:
-        _weigh4(weights, column, stride, count, value, at, then, d, out)

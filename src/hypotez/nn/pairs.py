@@ -5,7 +5,6 @@ summed across lanes. Values lie as pairs of keys, dimension by dimension. All ar
 flat, all places are in numbers; sums are float32, in an order that depends on the sizes only. Knows no loops over keys.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -13,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from hypotez.nn.lanes import LANES, each, fetch, splat, start
+from hypotez.nn.lanes import LANES, cases, each, fetch, plus, splat, start, times
 from hypotez.nn.tiles import SUMS, factors, multiply, pair
 
 QUERIES = 4  # that attend together at most
@@ -50,25 +49,25 @@ def score(
         starts = (start(context, builder, signature, given, i) for i in (1, 3, 5, 10))
         q_start, keys_start, values_start, scores_start = starts
         q_at, at, then, size, d, scale, column, stride = (given[i] for i in (2, 4, 6, 7, 8, 9, 11, 12))
-        line = _times(builder, size, 2)
-        for n in _cases(builder, given[0]):
+        line = times(builder, size, 2)
+        for n in cases(builder, given[0], QUERIES):
             sums = [[cgutils.alloca_once(builder, SUMS) for _ in range(_APART)] for _ in range(n)]
             for total in (total for row in sums for total in row):
                 builder.store(ir.Constant(SUMS, [0.0] * LANES), total)
             with each(builder, d, 2 * _APART) as i:  # i and i + 1 are the first pair of dimensions
                 for u in range(_APART):
-                    first = _plus(builder, i, 2 * u)
+                    first = plus(builder, i, 2 * u)
                     offset = builder.mul(builder.sdiv(first, ir.Constant(d.type, 2)), line)
-                    fetch(builder, values_start, builder.add(then, _times(builder, first, LANES)))
+                    fetch(builder, values_start, builder.add(then, times(builder, first, LANES)))
                     key = factors(builder, keys_start, builder.add(at, offset))
                     for j, row in enumerate(sums):
-                        place = builder.add(builder.add(q_at, _times(builder, d, j)), first)
+                        place = builder.add(builder.add(q_at, times(builder, d, j)), first)
                         query = pair(builder, q_start, place)
                         builder.store(multiply(builder, builder.load(row[u]), query, key), row[u])
             for j, row in enumerate(sums):
                 a, b, c, e = (builder.load(total) for total in row)
                 total = builder.fadd(builder.fadd(a, b), builder.fadd(c, e))
-                place = builder.add(_times(builder, stride, j), column)
+                place = builder.add(times(builder, stride, j), column)
                 where = builder.bitcast(builder.gep(scores_start, [place]), SUMS.as_pointer())
                 builder.store(builder.fmul(total, splat(builder, scale, SUMS)), where, align=4)
         return context.get_dummy_value()
@@ -104,13 +103,13 @@ def weigh_pairs(
         weights_start, value_start, keys_start, out_start = starts
         column, stride, pairs, at, then, size, d = (given[i] for i in (2, 3, 4, 6, 8, 9, 10))
         lines = builder.sdiv(d, ir.Constant(d.type, LANES))  # of the cache, for a pair of keys
-        line, step = _times(builder, d, 2), _times(builder, size, 2)
+        line, step = times(builder, d, 2), times(builder, size, 2)
 
         def some(n: int, first: Any, registers: int) -> None:
             """The sums of dimensions ``first`` to ``first + 16 registers``."""
             sums = [[cgutils.alloca_once(builder, SUMS) for _ in range(registers)] for _ in range(n)]
             places = [
-                [builder.add(_times(builder, d, j), _plus(builder, first, c * LANES)) for c in range(registers)]
+                [builder.add(times(builder, d, j), plus(builder, first, c * LANES)) for c in range(registers)]
                 for j in range(n)
             ]
             wheres = [[builder.bitcast(builder.gep(out_start, [p]), SUMS.as_pointer()) for p in row] for row in places]
@@ -118,14 +117,14 @@ def weigh_pairs(
                 for total, place in zip(row, where, strict=True):
                     builder.store(builder.load(place, align=4), total)
             with each(builder, pairs) as p:
-                offset = builder.add(builder.mul(p, line), _times(builder, first, 2))
+                offset = builder.add(builder.mul(p, line), times(builder, first, 2))
                 ahead = builder.add(builder.mul(p, lines), builder.sdiv(first, ir.Constant(d.type, LANES)))
                 seen = []
                 for c in range(registers):
-                    fetch(builder, keys_start, builder.add(then, builder.mul(_plus(builder, ahead, c), step)))
-                    seen.append(factors(builder, value_start, builder.add(at, _plus(builder, offset, 2 * c * LANES))))
+                    fetch(builder, keys_start, builder.add(then, builder.mul(plus(builder, ahead, c), step)))
+                    seen.append(factors(builder, value_start, builder.add(at, plus(builder, offset, 2 * c * LANES))))
                 for j, row in enumerate(sums):
-                    place = builder.add(builder.add(_times(builder, stride, j), column), _times(builder, p, 2))
+                    place = builder.add(builder.add(times(builder, stride, j), column), times(builder, p, 2))
                     weight = pair(builder, weights_start, place)
                     for total, value in zip(row, seen, strict=True):
                         builder.store(multiply(builder, builder.load(total), weight, value), total)
@@ -135,7 +134,7 @@ def weigh_pairs(
 
         rest = builder.srem(d, ir.Constant(d.type, _WIDE))
         wide = builder.sub(d, rest)
-        for n in _cases(builder, given[0]):
+        for n in cases(builder, given[0], QUERIES):
             with each(builder, wide, _WIDE) as i:
                 some(n, i, _WIDE // LANES)
             with each(builder, rest, LANES) as i:
@@ -144,24 +143,3 @@ def weigh_pairs(
 
     kinds = intp, weights, intp, intp, intp, value, intp, keys, intp, intp, intp, out
     return types.void(*kinds), generate
-
-
-def _cases(builder: Any, queries: Any) -> Iterator[int]:
-    """Code for each number of queries there may be; what is built while it is at one runs for that number."""
-    done = builder.append_basic_block("done")
-    switch = builder.switch(queries, done)
-    for n in range(1, QUERIES + 1):
-        block = builder.append_basic_block(f"queries{n}")
-        switch.add_case(ir.Constant(queries.type, n), block)
-        builder.position_at_end(block)
-        yield n
-        builder.branch(done)
-    builder.position_at_end(done)
-
-
-def _plus(builder: Any, index: Any, n: int) -> Any:
-    return builder.add(index, ir.Constant(index.type, n))
-
-
-def _times(builder: Any, number: Any, factor: int) -> Any:
-    return builder.mul(number, ir.Constant(number.type, factor))

@@ -27,7 +27,7 @@ _ROTATED, _WINDOW = 16, 17
 # Of the adapters of a product: addresses of ``lora``'s a, b and spans, how many spans, their ranks together
 LORA_FIELDS = ("a", "ups", "spans", "parts", "width")
 _A, _UPS, _SPANS, _PARTS, _WIDTH = range(5)
-_NOTHING = np.int64(0)  # an address; of the same type as the others
+_NOTHING = np.int64(0)  # an address, or a place; of the same type as the others
 _OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = (np.int64(i) for i in range(4))
 
 
@@ -67,7 +67,7 @@ def product(team, threads, code, x, weight, scale, bias, added, out, count, inpu
     x, weight = _pairs(x, count * inputs, uint32(0)), _pairs(weight, inputs * outputs, code)
     scale, bias, added = _numbers(scale, outputs), _numbers(bias, outputs), _numbers(added, count * outputs)
     out = array(out, uint16(0), (count * outputs,))
-    spread(team, threads, _product_part, (x, weight, scale, bias, added, out, count, inputs))
+    spread(team, threads, _product_part, (x, weight, scale, bias, added, out, count, inputs, _NOTHING))
 
 
 @inner()
@@ -81,11 +81,10 @@ def _numbers(address, count):
 
 
 @inner()
-def _product_part(x, weight, scale, bias, added, out, count, inputs, part, parts):
+def _product_part(x, weight, scale, bias, added, out, count, inputs, then, part, parts):
     panels = len(weight) // (inputs // 2 * COLUMNS)
     first, stop = panels * part // parts, panels * (part + 1) // parts
-    size = inputs // 2 * COLUMNS
-    apart(_panels, (x, weight, scale, bias, added, out, count, inputs // 2, first, stop, first * size))
+    apart(_panels, (x, weight, scale, bias, added, out, count, inputs // 2, first, stop, then))
 
 
 @inner()
@@ -148,13 +147,12 @@ def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
 def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
     """A product, and what the rows' adapters add; ``after`` are address, inputs and outputs of the next weight."""
     x, weight, scale, bias, added, out, inputs, outputs = given
-    count, panels = sizes.count, outputs // COLUMNS
+    count = sizes.count
     scale, bias, added = _numbers(scale, outputs), _numbers(bias, outputs), _numbers(added, count * outputs)
     rows, pairs = _pairs(x, count * inputs, uint32(0)), _pairs(weight, inputs * outputs, code)
     sums = _numbers(out, count * outputs)
-    first, stop = panels * part // parts, panels * (part + 1) // parts
     then = _from(weight, after, sizes, part, parts)
-    apart(_panels, (rows, pairs, scale, bias, added, sums, count, inputs // 2, first, stop, then))
+    _product_part(rows, pairs, scale, bias, added, sums, count, inputs, then, part, parts)
     meet(team, parts)
     if len(lora) and lora[0, which, _WIDTH]:
         _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from hypotez.nn.lanes import LANES, each, fetch, filled, load, splat, start
+from hypotez.nn.lanes import LANES, cases, each, fetch, filled, load, plus, splat, start, times
 
 COLUMNS = 32  # outputs of a panel; most weights have a multiple of it, and two threads an even share
 ROWS = 8  # of a tile at most: 16 registers of sums, enough to hide the time that one instruction takes
@@ -93,23 +93,16 @@ def tile(
         given = _Given._make((*arrays, *places, *has, weight.dtype == types.uint16))
         all_lines = 1 if given.codes else 2  # of the cache for a pair of inputs
         share = values[14]
-        done = builder.append_basic_block("done")
-        by_rows = builder.switch(values[0], done)
-        for n in range(1, ROWS + 1):
-            block = builder.append_basic_block(f"rows{n}")
-            by_rows.add_case(ir.Constant(values[0].type, n), block)
-            builder.position_at_end(block)
+        for n in cases(builder, values[0], ROWS):
             if n < ROWS:  # few enough that fetching a line twice costs nothing, among others
                 _write(builder, n, all_lines if n > 1 else 0, given)
-            else:
-                whole = builder.icmp_signed("==", share, ir.Constant(share.type, COLUMNS))
-                with builder.if_else(whole) as (alone, among):
-                    with alone:
-                        _write(builder, n, all_lines, given)
-                    with among:
-                        _write(builder, n, 1, given)
-            builder.branch(done)
-        builder.position_at_end(done)
+                continue
+            whole = builder.icmp_signed("==", share, ir.Constant(share.type, COLUMNS))
+            with builder.if_else(whole) as (alone, among):
+                with alone:
+                    _write(builder, n, all_lines, given)
+                with among:
+                    _write(builder, n, 1, given)
         return context.get_dummy_value()
 
     return types.void(*kinds), generate
@@ -159,29 +152,23 @@ def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
     """The code of a tile of so many rows that fetches ``lines`` lines of the cache with every pair."""
     sums = [[cgutils.alloca_once(builder, SUMS) for _ in range(_REGISTERS)] for _ in range(rows)]
 
-    def plus(index: Any, n: int) -> Any:
-        return builder.add(index, ir.Constant(index.type, n))
-
-    def times(index: Any, n: int) -> Any:
-        return builder.mul(index, ir.Constant(index.type, n))
-
     for total in itertools.chain(*sums):
         builder.store(ir.Constant(SUMS, [0.0] * LANES), total)
 
     with each(builder, given.pairs) as k:
-        place = builder.add(given.weight_at, times(k, COLUMNS))
+        place = builder.add(given.weight_at, times(builder, k, COLUMNS))
         read = _codes if given.codes else factors
-        panel = [read(builder, given.weight, plus(place, c * LANES)) for c in range(_REGISTERS)]
+        panel = [read(builder, given.weight, plus(builder, place, c * LANES)) for c in range(_REGISTERS)]
         for line in range(lines):
             wanted = builder.add(given.ahead, builder.mul(k, given.share))
-            fetch(builder, given.weight, plus(wanted, line * _LINE), near=2)
+            fetch(builder, given.weight, plus(builder, wanted, line * _LINE), near=2)
         for i, row in enumerate(sums):
-            place = builder.add(builder.add(given.x_at, times(given.pairs, i)), k)
+            place = builder.add(builder.add(given.x_at, times(builder, given.pairs, i)), k)
             inputs = pair(builder, given.x, place)
             for total, weights in zip(row, panel, strict=True):
                 builder.store(multiply(builder, builder.load(total), inputs, weights), total)
 
-    places = [builder.add(given.out_at, times(given.stride, i)) for i in range(rows)]
+    places = [builder.add(given.out_at, times(builder, given.stride, i)) for i in range(rows)]
     with builder.if_then(given.has_scale):
         _each_by(builder, sums, builder.fmul, given.scale, [given.column] * rows)
     with builder.if_then(given.has_bias):
@@ -191,7 +178,7 @@ def _write(builder: Any, rows: int, lines: int, given: _Given) -> None:
     for place, row in zip(places, sums, strict=True):
         for c, total in enumerate(row):
             rounded = builder.fptrunc(builder.load(total), _HALVES)
-            where = builder.gep(given.out, [plus(place, c * LANES)])
+            where = builder.gep(given.out, [plus(builder, place, c * LANES)])
             builder.store(rounded, builder.bitcast(where, _HALVES.as_pointer()), align=2)
 
 
@@ -199,8 +186,7 @@ def _each_by(builder: Any, sums: Any, operation: Any, first: Any, places: Any) -
     """Add or multiply each row of sums by what lies at its place in an array."""
     for place, row in zip(places, sums, strict=True):
         for c, total in enumerate(row):
-            at = builder.add(place, ir.Constant(place.type, c * LANES))
-            other = load(builder, first, at, types.uint16)
+            other = load(builder, first, plus(builder, place, c * LANES), types.uint16)
             builder.store(operation(builder.load(total), other), total)
 
 
