@@ -164,27 +164,27 @@ def test_rows_with_adapters_of_their_own(dtype, rank):
     spans = np.array([(0, 32), (64, 80)])
     a = torch.randn(4, 2 * rank, 48).to(dtype)
     b = [torch.randn(4, rank, stop - start).to(dtype) for start, stop in spans]
-    seat = np.array([0, 3, -1, 3, 1, 1, 1, 1, 1], np.int32)
+    scale, slots = np.array([1.0, 2.0, 1.0, 0.5]), np.array([0, 3, -1, 3, 1, 1, 1, 1, 1], np.int32)
     exact = y.double()
-    for row, s in enumerate(seat):
+    for row, s in enumerate(slots):
         for p, (start, stop) in enumerate(spans):
             if s >= 0:
                 thin = a[s, p * rank : (p + 1) * rank].double() @ x[row].double()
-                exact[row, start:stop] += thin @ b[p][s].double()
+                exact[row, start:stop] += scale[s] * thin @ b[p][s].double()
 
-    kernels.lora(x, a, b, seat, spans, y)
+    kernels.lora(x, a, b, scale, slots, spans, y)
 
     torch.testing.assert_close(y, exact.to(dtype), rtol=NEAR[dtype]["rtol"], atol=1e-3)
 
 
 def test_an_adapter_adds_the_same_to_the_last_bit_alone_and_among_others(dtype):
     x, a, b = torch.randn(11, 64).to(dtype), torch.randn(2, 8, 64).to(dtype), [torch.randn(2, 8, 32).to(dtype)]
-    seat, spans = np.array([0] * 7 + [1] * 4, np.int32), np.array([(0, 32)])
+    scale, slots, spans = np.array([1.0, 0.5]), np.array([0] * 7 + [1] * 4, np.int32), np.array([(0, 32)])
     together, alone = torch.ones(11, 32).to(dtype), torch.ones(11, 32).to(dtype)
 
-    kernels.lora(x, a, b, seat, spans, together)
+    kernels.lora(x, a, b, scale, slots, spans, together)
     for row in range(11):
-        kernels.lora(x[row : row + 1], a, b, seat[row : row + 1], spans, alone[row : row + 1])
+        kernels.lora(x[row : row + 1], a, b, scale, slots[row : row + 1], spans, alone[row : row + 1])
 
     assert torch.equal(together, alone)
 

@@ -63,7 +63,7 @@ class GroupSampler:
         if weights != self._weights:
             self._weights = weights
             for lora in loras(self._engine.decoder) if self._slot >= 0 else ():
-                lora.changed(self._slot)
+                lora.changed()
         groups = [self._group(row, seed, count, weights) for row, seed in zip(rows, seeds, strict=True)]
         written = {one.sequence: one for group in groups for one in group}
         # the first of each group goes ahead, and the others find its prompt computed

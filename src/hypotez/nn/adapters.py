@@ -97,7 +97,7 @@ def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.d
                 lora.set_scale(slot, scale, rank)
             lora.rank[slot] = max(rank, lora.rank[slot])
             lora.a[slot, p * lora.r : p * lora.r + rank] = a.to(lora.a)
-            lora.b[p][slot, :, :rank] = b.to(lora.a) * (scale / lora.scale[slot])  # 1, unless PEFT had a pattern
+            lora.b[p][slot, :rank] = b.to(lora.a).t() * (scale / lora.scale[slot])  # 1, unless PEFT had a pattern
     if tensors:
         raise InvalidRequest(f"{folder} has matrices that this model has no place for, such as {next(iter(tensors))}.")
 
@@ -109,7 +109,7 @@ def _matrices(decoder: Decoder, slot: int, rank: int) -> list[tuple[str, str, Te
         if (lora := linear.lora) is None or not lora.rank[slot]:
             continue
         for p, (name, _, _) in enumerate(lora.parts):
-            a, b = lora.a[slot, p * lora.r : p * lora.r + rank].detach(), lora.b[p][slot, :, :rank].detach()
+            a, b = lora.a[slot, p * lora.r : p * lora.r + rank].detach(), lora.b[p][slot, :rank].detach().t()
             if a.any():  # a part of the slot that this adapter does not use is zero
                 found.append((layer, name, a, b))
     return found

@@ -55,7 +55,6 @@ class Decoder(nn.Module):
         self._embedding_scale = math.sqrt(config.hidden_size) if config.traits.gemma else None
         self._rope = Rope(config, config.rope_theta, config.rope_scaling)
         self._local_rope = Rope(config, config.local_rope_theta, None) if config.local_rope_theta else None
-        self._seats: tuple[int, ...] = ()  # of the adapters in the last pass
         self.reset()
 
     @torch.no_grad()
@@ -92,8 +91,7 @@ class Decoder(nn.Module):
             x = x * torch.tensor(self._embedding_scale, dtype=x.dtype)
         angles = self._rope(positions, x.dtype)
         local = self._local_rope(positions, x.dtype) if self._local_rope is not None else angles
-        rows = Rows.of(slots, x.dtype, self._seats)
-        self._seats = rows.seats if rows is not None else ()
+        rows = Rows.of(slots)
         if self.stack is not None and attend.kept is not None and self.stack.takes(attend.kept, rows):
             x = self.stack(x, angles, attend.kept, rows)
         else:

@@ -31,7 +31,6 @@ Array = NDArray[np.int32]
 _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
-_seat = Guarded(loops.seat)
 _attend_pairs = Guarded(paired_loops.attend)
 _panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run, seconds=15)
 
@@ -168,7 +167,7 @@ def stack(
     weights: NDArray[np.int64],
     kept: Kept,
     adapters: NDArray[np.int64],
-    seat: Array,
+    slots: Array,
     eps: float,
     softcap: float | None,
     rooms: stack_loops.Rooms,
@@ -176,25 +175,23 @@ def stack(
 ) -> None:
     """All layers of a decoder, in panels of this kind: ``stack_loops.run`` tells what the tables hold."""
     threads = _threads(sizes.count * sizes.hidden * sizes.inner)
-    where = weights, kept.addresses, adapters, seat, kept.places, kept.shape
+    where = weights, kept.addresses, adapters, slots, kept.places, kept.shape
     _stack(kind, _team(), threads, _PAIR[kind], *where, eps, softcap or 0.0, rooms, sizes)
 
 
-def seat(a: Tensor, b: Sequence[Tensor], scale: float, seat_a: Tensor, seat_b: Sequence[Tensor]) -> None:
-    """Copy an adapter of one layer to where ``lora`` reads it: a (P * r, inputs), and each of b (outputs, r), times
-    scale, as (r, outputs). All are contiguous and of one dtype.
-    """
-    ups, seat_ups = (np.array([t.data_ptr() for t in of], np.int64) for of in (b, seat_b))
-    sizes = np.array([len(t) for t in b], np.int64)
-    places = a.data_ptr(), ups, scale, seat_a.data_ptr(), seat_ups, sizes
-    _run(_seat, a, a.numel(), *places, a.numel(), b[0].shape[1])
+def lora(
+    x: Tensor,
+    a: Tensor,
+    b: Sequence[Tensor],
+    scale: NDArray[np.float64],
+    slots: Array,
+    spans: NDArray[np.int64],
+    y: Tensor,
+) -> None:
+    """Add to each row of y (T, outputs) what the adapter in its slot makes of its row of x (T, inputs).
 
-
-def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[np.int64], y: Tensor) -> None:
-    """Add to each row of y (T, outputs) what the adapter in its seat makes of its row of x (T, inputs).
-
-    a (S, P * r, inputs), and for each of the P spans of outputs b (S, r, its size), scaled; spans (P, 2) are where they
-    start and stop; seat (T,) is -1 for no adapter. inputs and the sizes are multiples of ``LANES``; y is contiguous
+    a (S, P * r, inputs), for each of the P spans of outputs b (S, r, its size), scale (S,); spans (P, 2) are where they
+    start and stop; slots (T,) is -1 for no adapter. inputs and the sizes are multiples of ``LANES``; y is contiguous
     and changed in place.
     """
     x = x.contiguous()
@@ -202,7 +199,7 @@ def lora(x: Tensor, a: Tensor, b: Sequence[Tensor], seat: Array, spans: NDArray[
     work = count * width * (inputs + y.shape[1] // len(b))
     ups = np.array([part.data_ptr() for part in b])
     sizes = count, inputs, y.shape[1], len(a), width
-    places = x.data_ptr(), a.data_ptr(), ups, seat, spans, y.data_ptr()
+    places = x.data_ptr(), a.data_ptr(), ups, scale, slots, spans, y.data_ptr()
     _run(_lora, x, work if count > 1 else 0, *places, *sizes)  # a row is not split
 
 

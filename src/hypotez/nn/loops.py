@@ -347,59 +347,49 @@ def _scale(sums, scale):
 
 
 @inner()
+def _times(sums, factor):
+    for i in range(len(sums)):
+        sums[i] *= factor
+
+
+@inner()
 def _add(sums, added):
     for i in range(len(sums)):
         sums[i] += wide(added[i])
 
 
 @compiled()
-def seat(team, threads, like, a, ups, scale, seat_a, seat_ups, sizes, numbers, r):
-    a, seat_a = array(a, like, (numbers,)), array(seat_a, like, (numbers,))
-    spread(team, threads, _seat_part, (like, a, ups, scale, seat_a, seat_ups, sizes, r))
-
-
-@inner()
-def _seat_part(like, a, ups, scale, seat_a, seat_ups, sizes, r, part, parts):
-    first, stop = len(a) * part // parts, len(a) * (part + 1) // parts
-    copy(a[first:stop], seat_a[first:stop])
-    for p in range(len(sizes)):
-        size = sizes[p]
-        up, out = array(ups[p], like, (size, r)), array(seat_ups[p], like, (r, size))
-        for i in range(size * part // parts, size * (part + 1) // parts):
-            for k in range(r):
-                out[k, i] = narrow(wide(up[i, k]) * float32(scale), out)
-
-
-@compiled()
-def lora(team, threads, like, x, a, ups, seat, spans, y, count, inputs, outputs, seats, width):
+def lora(team, threads, like, x, a, ups, scale, slots, spans, y, count, inputs, outputs, room, width):
     x, y = array(x, like, (count, inputs)), array(y, like, (count, outputs))
-    a = array(a, like, (seats, width, inputs))
-    spread(team, threads, lora_part, (like, x, a, ups, seat, spans, y))
+    a = array(a, like, (room, width, inputs))
+    spread(team, threads, lora_part, (like, x, a, ups, scale, slots, spans, y))
 
 
 @inner()
-def lora_part(like, x, a, ups, seat, spans, y, part, parts):
+def lora_part(like, x, a, ups, scale, slots, spans, y, part, parts):
     count, d = x.shape
-    seats, width = a.shape[:2]
+    room, width = a.shape[:2]
     r = width // len(ups)
     rows = np.empty((ROWS, d), np.float32)
     thin = np.empty((ROWS, width), np.float32)
     sums = np.empty(ROWS * y.shape[1], np.float32)
     at, end = count * part // parts, count * (part + 1) // parts
     while at < end:
-        s, n = seat[at], 1
-        while n < ROWS and at + n < end and seat[at + n] == s:  # neighbours of one adapter share its reading
+        s, n = slots[at], 1
+        while n < ROWS and at + n < end and slots[at + n] == s:  # neighbours of one adapter share its reading
             n += 1
         if s >= 0:
             for j in range(n):
                 _widen(x[at + j], float32(1), rows[j])
             # The next adapter's numbers come from memory while this one's are multiplied.
-            then = max(seat[at + n], 0) if at + n < end else s
+            then = max(slots[at + n], 0) if at + n < end else s
             dots(n, rows, a, s * width * d, then * width * d, width, d, thin, 0, width)
+            for j in range(n):
+                _times(thin[j], float32(scale[s]))
             for p in range(len(ups)):
                 start, stop = spans[p]
                 size = stop - start
-                up = array(ups[p], like, (seats, r, size))
+                up = array(ups[p], like, (room, r, size))
                 for j in range(n):
                     _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
                 weigh(n, thin, p * r, width, r, up, s * r * size, then * r * size, size, sums)

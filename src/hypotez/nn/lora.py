@@ -1,15 +1,15 @@
 """LoRA (Hu et al. 2021) beside the wide matmuls: many adapters in slots, picked by row.
 
-A slot is a place for one adapter. In serving the adapters of a call's rows are copied into seats (``rows.py``), where a
-compiled loop takes for each row its own, in an order that depends on that row alone. Without it, rows of one slot cost
-two thin matmuls on top of the wide one, and of several the seats side by side are one wider rank, with a mask.
+A slot is a place for one adapter. In serving a compiled loop takes for each row the adapter of its slot where it lies,
+in an order that depends on that row alone. Without it, rows of one slot cost two thin matmuls on top of the wide one,
+and of several their adapters side by side are one wider rank, with a mask.
 Adapters may be kept in another dtype than the weights (float32 masters while training); only the thin matrices are
 converted, never the activations. Knows no files (``adapters.py`` reads and writes them).
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -32,28 +32,32 @@ class Lora(nn.Module):
         self.parts, self.r, self.slots = tuple(parts), r, slots
         # (slots, P * r, inputs): the thin matrices of all parts read x in one matmul
         self.a = nn.Parameter(torch.zeros(slots, len(parts) * r, linear.inputs, device=linear.weight.device))
+        # of each part (slots, r, outputs): a number of the thin row is multiplied with what lies side by side
         self.b = nn.ParameterList(
-            torch.zeros(slots, stop - start, r, device=linear.weight.device) for _, start, stop in parts
+            torch.zeros(slots, r, stop - start, device=linear.weight.device) for _, start, stop in parts
         )
         sizes = (linear.inputs, *(stop - start for _, start, stop in parts))
         self.even = math.gcd(*sizes)  # all of them are multiples of it
-        self._spans = np.array([(start, stop) for _, start, stop in parts])
-        self._ups = np.empty(len(parts), np.int64)  # addresses of ``_seats_b``
-        self.scale = [1.0] * slots
+        self.scale = np.ones(slots)
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
-        self._seated: list[int] = []  # the slot whose copy is in each seat, -1 for a copy that is stale
-        self._seats_a = self.a.new_empty(0)  # (seats, P * r, inputs)
-        self._seats_b: list[Tensor] = []  # of each part (seats, r, outputs), scaled
-        self._places: tuple[int, ...] = ()
+        self._spans = np.array([(start, stop) for _, start, stop in parts])
+        self._ups = np.empty(len(parts), np.int64)  # addresses of what ``_numbers`` gave last
+        self._converted: tuple[Tensor, list[Tensor]] | None = None
+        self._places: tuple[torch.dtype, tuple[int, ...]] | None = None
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         """Also tells that the slot's matrices are others now (``changed``)."""
         self.scale[slot], self.rank[slot] = scale, rank
-        self.changed(slot)
+        self.changed()
 
-    def changed(self, slot: int) -> None:
-        """The slot's matrices were written to: its copy in a seat is stale. Training calls it before it serves."""
-        self._seated = [-1 if seated == slot else seated for seated in self._seated]
+    def changed(self) -> None:
+        """Matrices were written to: a copy of them in another dtype is stale. Training calls it before it serves."""
+        self._converted = self._places = None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """torch's way to move and to convert a module: the matrices lie elsewhere after it."""
+        self.changed()
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
     def forward(self, x: Tensor, linear: Linear, slot: int, residual: Tensor | None) -> Tensor:
         """For training: all rows use one slot. ``linear`` is the layer that this is beside."""
@@ -67,55 +71,38 @@ class Lora(nn.Module):
         """Add what the rows' adapters say about x (T, inputs) to y (T, outputs), in place and without a gradient."""
         assert not y.requires_grad, "a gradient is for rows of one slot"
         kernels = compiled(x)
-        if rows.seat is not None and kernels is not None and self.even % kernels.LANES == 0:
-            self._take_seats(rows.seats, x.dtype)
-            kernels.lora(x, self._seats_a, self._seats_b, rows.seat, self._spans, y)
+        if rows.each is not None and kernels is not None and self.even % kernels.LANES == 0:
+            a, b = self._numbers(x.dtype)
+            kernels.lora(x, a, b, self.scale, rows.each, self._spans, y)
             return
         if rows.slot is not None:
             s = rows.slot
             z = F.linear(x, self.a[s].to(x.dtype))
             for (_, start, stop), thin, b in zip(self.parts, z.chunk(len(self.parts), 1), self.b, strict=True):
-                y[:, start:stop].addmm_(thin, b[s].t().to(x.dtype), alpha=self.scale[s])
+                y[:, start:stop].addmm_(thin, b[s].to(x.dtype), alpha=self.scale[s])
             return
-        assert rows.keep is not None
-        self._take_seats(rows.seats, x.dtype)
-        count = len(rows.seats)
-        z = F.linear(x, self._seats_a[:count].flatten(0, 1)).view(len(x), count, len(self.parts), self.r)
-        z *= rows.keep[:, :, None, None]
-        for p, ((_, start, stop), b) in enumerate(zip(self.parts, self._seats_b, strict=True)):
-            y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[:count].flatten(0, 1))
+        active = rows.active
+        z = F.linear(x, self.a[active].to(x.dtype).flatten(0, 1)).view(len(x), len(active), len(self.parts), self.r)
+        z *= (rows.keep * torch.from_numpy(self.scale[active]).to(z.device))[:, :, None, None].to(z.dtype)
+        for p, ((_, start, stop), b) in enumerate(zip(self.parts, self.b, strict=True)):
+            y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[active].to(x.dtype).flatten(0, 1))
 
-    def seated(self, seats: tuple[int, ...], dtype: torch.dtype) -> tuple[int, ...]:
-        """Take the seats; where they lie, as ``stack_loops.LORA_FIELDS`` says."""
-        self._take_seats(seats, dtype)
-        return self._places
+    def places(self, dtype: torch.dtype) -> tuple[int, ...]:
+        """Where the slots lie in this dtype, as ``stack_loops.LORA_FIELDS`` says."""
+        if self._places is None or self._places[0] is not dtype:
+            a, b = self._numbers(dtype)
+            self._ups[:] = [part.data_ptr() for part in b]
+            tables = (table.ctypes.data for table in (self._ups, self.scale, self._spans))
+            self._places = dtype, (a.data_ptr(), *tables, len(self.parts), a.shape[1], self.slots)
+        return self._places[1]
 
-    def _take_seats(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
-        if tuple(self._seated[: len(seats)]) != seats or self._seats_a.dtype != dtype:
-            self._seat(seats, dtype)
-
-    def _seat(self, seats: tuple[int, ...], dtype: torch.dtype) -> None:
-        """Copy the slots that are not in their seats yet."""
-        if len(seats) > len(self._seats_a) or self._seats_a.dtype != dtype:
-            room = min(2 * len(seats), self.slots)
-            self._seated = []
-            self._seats_a = self.a.new_empty((room, *self.a.shape[1:]), dtype=dtype)
-            self._seats_b = [b.new_empty((room, self.r, b.shape[1]), dtype=dtype) for b in self.b]
-        self._seated += [-1] * (len(seats) - len(self._seated))
-        for seat, slot in enumerate(seats):
-            if self._seated[seat] != slot:
-                self._seated[seat] = slot
-                a, b = self.a[slot], [b[slot] for b in self.b]
-                seat_a, seat_b = self._seats_a[seat], [place[seat] for place in self._seats_b]
-                if (kernels := compiled(a)) is not None and self.a.dtype is dtype:
-                    kernels.seat(a, b, self.scale[slot], seat_a, seat_b)
-                    continue
-                seat_a.copy_(a)
-                for place, up in zip(seat_b, b, strict=True):
-                    place.copy_(up.t() * self.scale[slot])
-        self._ups[:] = [b.data_ptr() for b in self._seats_b]
-        addresses = self._seats_a.data_ptr(), self._ups.ctypes.data, self._spans.ctypes.data
-        self._places = *addresses, len(self.parts), self._seats_a.shape[1]
+    def _numbers(self, dtype: torch.dtype) -> tuple[Tensor, Sequence[Tensor]]:
+        """``a`` and ``b`` in this dtype: themselves, or a copy."""
+        if self.a.dtype is dtype:
+            return self.a, self.b  # type: ignore[return-value]
+        if self._converted is None or self._converted[0].dtype is not dtype:
+            self._converted = self.a.detach().to(dtype), [b.detach().to(dtype) for b in self.b]
+        return self._converted
 
 
 class _OneSlot(torch.autograd.Function):
@@ -129,7 +116,7 @@ class _OneSlot(torch.autograd.Function):
         b = [(b[slot] * lora.scale[slot]).to(x.dtype) for b in lora.b]
         y, z = linear.multiply(x, residual), F.linear(x, a)
         for (_, start, stop), thin, up in zip(lora.parts, z.chunk(len(b), 1), b, strict=True):
-            y[:, start:stop].addmm_(thin, up.t())
+            y[:, start:stop].addmm_(thin, up)
         ctx.save_for_backward(x, z, a, *b)
         ctx.linear, ctx.lora, ctx.slot = linear, lora, slot
         return y
@@ -142,8 +129,8 @@ class _OneSlot(torch.autograd.Function):
         thins = zip(z.chunk(len(b), 1), dz.chunk(len(b), 1), strict=True)
         for (_, start, stop), (thin, dthin), up, whole in zip(lora.parts, thins, b, lora.b, strict=True):
             part = dy[:, start:stop]
-            torch.mm(part, up, out=dthin)
-            db.append(_in_slot(part.t() @ thin, whole, slot).mul_(lora.scale[slot]))
+            torch.mm(part, up.t(), out=dthin)
+            db.append(_in_slot(thin.t() @ part, whole, slot).mul_(lora.scale[slot]))
         da = _in_slot(dz.t() @ x, lora.a, slot)
         of_x, of_residual, _, _, _, of_weight, of_bias, *_ = ctx.needs_input_grad
         dx = (dy @ ctx.linear.weight).addmm_(dz, a) if of_x else None
@@ -192,7 +179,7 @@ def _copy(old: Lora, new: Lora) -> None:
     for p, (name, _, _) in enumerate(old.parts):
         q = names.index(name)
         new.a[: old.slots, q * new.r : q * new.r + old.r] = old.a[:, p * old.r : (p + 1) * old.r]
-        new.b[q][: old.slots, :, : old.r] = old.b[p]
+        new.b[q][: old.slots, : old.r] = old.b[p]
     for slot in range(old.slots):
         new.set_scale(slot, old.scale[slot], old.rank[slot])
 
@@ -254,5 +241,5 @@ def merged(linear: Linear, slot: int) -> Tensor:
     if (lora := linear.lora) is not None:
         for p, (_, start, stop) in enumerate(lora.parts):
             a, b = lora.a[slot, p * lora.r : (p + 1) * lora.r].detach(), lora.b[p][slot].detach()
-            weight[start:stop].addmm_(b.float(), a.float(), alpha=lora.scale[slot])
+            weight[start:stop].addmm_(b.float().t(), a.float(), alpha=lora.scale[slot])
     return weight

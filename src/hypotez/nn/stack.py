@@ -19,7 +19,7 @@ from hypotez.nn.packed import Panels
 from hypotez.nn.rows import Rows
 from hypotez.nn.stack_loops import FIELDS, LORA_FIELDS, Rooms, Sizes
 
-_NOBODY = np.empty(0, np.int32)  # the seats of rows without adapters
+_NOBODY = np.empty(0, np.int32)  # the slots of rows without adapters
 
 
 class Stack:
@@ -36,7 +36,7 @@ class Stack:
         assert isinstance(product, Panels)
         self._kind = product.weight.dtype
         self._weights = np.array(weights, np.int64).reshape(len(weights), len(FIELDS))
-        self._seated: list[tuple[int, ...]] = []
+        self._places: list[tuple[int, ...]] = []
         self._adapters = self._no_adapters = np.empty((0, 4, len(LORA_FIELDS)), np.int64)
         self._room = torch.empty(0, dtype=torch.bfloat16)
 
@@ -55,7 +55,7 @@ class Stack:
         """Whether keys and values lie as the loops want them, and the adapters, if any, are of sizes they can add."""
         if rows is None or not kept.paired:
             return kept.paired
-        return rows.seat is not None and all(
+        return rows.each is not None and all(
             linear.lora is None or linear.lora.even % kernels.LANES == 0 for linear in self._linears[0]
         )
 
@@ -64,17 +64,16 @@ class Stack:
         config, count = self._config, len(x)
         x = x.contiguous()
         turned = angles[0].shape[-1]
-        seats = len(rows.seats) if rows is not None else 0
         kv, d, inner = config.kv_heads, config.head_dim, config.intermediate_size
-        sizes = Sizes(count, config.hidden_size, config.heads, kv, d, turned, inner, seats, self._kind.itemsize)
+        sizes = Sizes(count, config.hidden_size, config.heads, kv, d, turned, inner, self._kind.itemsize)
         widths = config.hidden_size, (config.heads + 2 * kv) * d, config.heads * d, 2 * inner, inner
         rooms = Rooms(x.data_ptr(), *self._rooms(count, widths), *(angle.data_ptr() for angle in angles))
         kernels.stack(
             self._kind,
             self._weights,
             kept,
-            self._adapters_of(rows) if rows is not None else self._no_adapters,
-            rows.seat if rows is not None and rows.seat is not None else _NOBODY,
+            self._adapters_now() if rows is not None else self._no_adapters,
+            rows.each if rows is not None and rows.each is not None else _NOBODY,
             config.norm_eps,
             config.attention_softcap,
             rooms,
@@ -90,14 +89,14 @@ class Stack:
         starts = np.cumsum([0, *widths[:-1]]) * count * self._room.itemsize
         return [self._room.data_ptr() + int(start) for start in starts]
 
-    def _adapters_of(self, rows: Rows) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-        """Where the adapters of each product lie in their seats, (layers, 4, LORA_FIELDS)."""
+    def _adapters_now(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+        """Where the adapters of each product lie, (layers, 4, LORA_FIELDS)."""
         nothing = (0,) * len(LORA_FIELDS)
         loras = [linear.lora for linears in self._linears for linear in linears]
-        seated = [nothing if lora is None else lora.seated(rows.seats, torch.bfloat16) for lora in loras]
-        if seated != self._seated:
-            self._seated = seated
-            self._adapters = np.array(seated, np.int64).reshape(len(self._linears), 4, len(LORA_FIELDS))
+        places = [nothing if lora is None else lora.places(torch.bfloat16) for lora in loras]
+        if places != self._places:
+            self._places = places
+            self._adapters = np.array(places, np.int64).reshape(len(self._linears), 4, len(LORA_FIELDS))
         return self._adapters
 
 

@@ -8,7 +8,7 @@ split among threads does the share ``part`` of ``parts``.
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, int64, uint16, uint32
+from numba import float32, float64, int64, uint16, uint32
 
 from hypotez.nn.loops import array, copy, gated, lora_part, normed, turn
 from hypotez.nn.native import apart, compiled, inner, meet, spread
@@ -24,9 +24,9 @@ FIELDS = (
 _NORM, _QKV, _QKV_SCALE, _QKV_BIAS, _Q_NORM, _K_NORM, _O, _O_SCALE, _O_BIAS = range(9)
 _MLP_NORM, _GATE_UP, _GATE_UP_SCALE, _GATE_UP_BIAS, _DOWN, _DOWN_SCALE, _DOWN_BIAS = range(9, 16)
 _ROTATED, _WINDOW = 16, 17
-# Of the adapters of a product: addresses of ``lora``'s a, b and spans, how many spans, their ranks together
-LORA_FIELDS = ("a", "ups", "spans", "parts", "width")
-_A, _UPS, _SPANS, _PARTS, _WIDTH = range(5)
+# Of the adapters of a product: addresses of ``lora``'s a, b, scale, spans; how many spans, their ranks together, slots
+LORA_FIELDS = ("a", "ups", "scale", "spans", "parts", "width", "slots")
+_A, _UPS, _SCALE, _SPANS, _PARTS, _WIDTH, _SLOTS = range(7)
 _NOTHING = np.int64(0)  # an address, or a place; of the same type as the others
 _OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = (np.int64(i) for i in range(4))
 
@@ -41,7 +41,6 @@ class Sizes(NamedTuple):
     head_dim: int
     turned: int  # numbers of a head that are rotated
     inner: int
-    seats: int  # of adapters
     pair: int  # bytes of a pair of weights
 
 
@@ -104,35 +103,35 @@ def _panels(x, weight, scale, bias, added, out, count, pairs, first, stop, then)
 
 
 @compiled()
-def run(team, threads, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes):
+def run(team, threads, code, weights, cached, adapters, slots, places, shape, eps, softcap, rooms, sizes):
     """weights (layers, FIELDS) are in panels as ``product`` takes them, cached (layers, 2) addresses of keys and values
-    of ``shape``, adapters (layers, 4, LORA_FIELDS) or no layers, seat (count,) as ``loops.lora`` takes it, places as
+    of ``shape``, adapters (layers, 4, LORA_FIELDS) or no layers, slots (count,) as ``loops.lora`` takes it, places as
     ``kernels.attend`` does.
     """
-    given = team, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes
+    given = team, code, weights, cached, adapters, slots, places, shape, eps, softcap, rooms, sizes
     spread(team, threads, _run_part, given)
 
 
 @inner()
-def _run_part(team, code, weights, cached, adapters, seat, places, shape, eps, softcap, rooms, sizes, part, parts):
+def _run_part(team, code, weights, cached, adapters, slots, places, shape, eps, softcap, rooms, sizes, part, parts):
     hidden, inner = sizes.hidden, sizes.inner
     attended, wide = sizes.heads * sizes.head_dim, (sizes.heads + 2 * sizes.kv) * sizes.head_dim
     for layer in range(len(weights)):
         w, lora = weights[layer], adapters[layer * (len(adapters) > 0) :][:1]
         _norm_rows(team, rooms.x, w[_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
         qkv = rooms.normed, w[_QKV], w[_QKV_SCALE], w[_QKV_BIAS], _NOTHING, rooms.qkv, hidden, wide
-        _linear(team, code, qkv, (w[_O], attended, hidden), lora, _OF_QKV, seat, sizes, part, parts)
+        _linear(team, code, qkv, (w[_O], attended, hidden), lora, _OF_QKV, slots, sizes, part, parts)
         _rotate(w, cached[layer], places, shape, eps, rooms, sizes, part, parts)
         meet(team, parts)
         _attend(w, cached[layer], places, shape, softcap, rooms, sizes, part, parts)
         meet(team, parts)
         o = rooms.seen, w[_O], w[_O_SCALE], w[_O_BIAS], rooms.x, rooms.x, attended, hidden
-        _linear(team, code, o, (w[_GATE_UP], hidden, inner), lora, _OF_O, seat, sizes, part, parts)
+        _linear(team, code, o, (w[_GATE_UP], hidden, inner), lora, _OF_O, slots, sizes, part, parts)
         _norm_rows(team, rooms.x, w[_MLP_NORM], eps, rooms.normed, sizes.count, hidden, part, parts)
-        _unit(team, code, w, lora, seat, rooms, sizes, part, parts)
+        _unit(team, code, w, lora, slots, rooms, sizes, part, parts)
         down = rooms.gated, w[_DOWN], w[_DOWN_SCALE], w[_DOWN_BIAS], rooms.x, rooms.x, inner, hidden
         after = weights[min(layer + 1, len(weights) - 1), _QKV], hidden, wide
-        _linear(team, code, down, after, lora, _OF_DOWN, seat, sizes, part, parts)
+        _linear(team, code, down, after, lora, _OF_DOWN, slots, sizes, part, parts)
 
 
 @inner()
@@ -144,7 +143,7 @@ def _norm_rows(team, x, weight, eps, out, count, size, part, parts):
 
 
 @inner()
-def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
+def _linear(team, code, given, after, lora, which, slots, sizes, part, parts):
     """A product, and what the rows' adapters add; ``after`` are address, inputs and outputs of the next weight."""
     x, weight, scale, bias, added, out, inputs, outputs = given
     count = sizes.count
@@ -155,7 +154,7 @@ def _linear(team, code, given, after, lora, which, seat, sizes, part, parts):
     _product_part(rows, pairs, scale, bias, added, sums, count, inputs, then, part, parts)
     meet(team, parts)
     if len(lora) and lora[0, which, _WIDTH]:
-        _adapt(lora[0, which], seat, x, out, inputs, outputs, sizes, part, parts)
+        _adapt(lora[0, which], slots, x, out, inputs, outputs, sizes, part, parts)
         meet(team, parts)
 
 
@@ -168,7 +167,7 @@ def _from(weight, after, sizes, part, parts):
 
 
 @inner()
-def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
+def _unit(team, code, w, lora, slots, rooms, sizes, part, parts):
     """The gated unit: each thread multiplies what it needs of both halves."""
     count, inputs, inner = sizes.count, sizes.hidden, sizes.inner
     size, panels = inputs // 2 * COLUMNS, inner // COLUMNS
@@ -184,19 +183,19 @@ def _unit(team, code, w, lora, seat, rooms, sizes, part, parts):
     if len(lora) and lora[0, _OF_GATE_UP, _WIDTH]:
         meet(team, parts)
         adapters = lora[0, _OF_GATE_UP]
-        _adapt(adapters, seat, rooms.normed, rooms.gate_up, inputs, 2 * inner, sizes, part, parts)
+        _adapt(adapters, slots, rooms.normed, rooms.gate_up, inputs, 2 * inner, sizes, part, parts)
         meet(team, parts)
     _gate(rooms.gate_up, rooms.gated, count, inner, first * COLUMNS, stop * COLUMNS)
     meet(team, parts)
 
 
 @inner(inline="always")
-def _adapt(lora, seat, x, y, inputs, outputs, sizes, part, parts):
-    like, spans, width = uint16(0), lora[_SPANS], lora[_WIDTH]
+def _adapt(lora, slots, x, y, inputs, outputs, sizes, part, parts):
+    like, parts_of, width, room = uint16(0), lora[_PARTS], lora[_WIDTH], lora[_SLOTS]
     x, y = array(x, like, (sizes.count, inputs)), array(y, like, (sizes.count, outputs))
-    a = array(lora[_A], like, (sizes.seats, width, inputs))
-    ups, spans = array(lora[_UPS], int64(0), (lora[_PARTS],)), array(spans, int64(0), (lora[_PARTS], 2))
-    lora_part(like, x, a, ups, seat, spans, y, part, parts)
+    a, scale = array(lora[_A], like, (room, width, inputs)), array(lora[_SCALE], float64(0), (room,))
+    ups, spans = array(lora[_UPS], int64(0), (parts_of,)), array(lora[_SPANS], int64(0), (parts_of, 2))
+    lora_part(like, x, a, ups, scale, slots, spans, y, part, parts)
 
 
 @inner()
