@@ -94,6 +94,9 @@ class EngineSettings(Section):
         "full", description="Rounding of the weights: int8 and int4 take less memory, and less time for one stream."
     )
     device: str = Field("auto", description="auto, cpu or cuda.")
+    cuda_graphs: bool = Field(
+        True, description="Record steps on a GPU and play them back: quicker, with a pause at each new batch size."
+    )
     threads: int | None = Field(None, ge=1, description="Threads for matrix products; unset: one per core.")
     max_batch: int = Field(32, ge=1, description="Sequences computed together in one step.")
     cache_tokens: int = Field(65536, ge=256, description="Tokens the KV cache holds, all sequences together.")

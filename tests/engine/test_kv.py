@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 
-from hypotez.engine.kv import Cache, Paged, Span, plain
+from hypotez.engine.kv import Cache, Span, plain
+from hypotez.engine.paged import Paged
 from hypotez.nn.config import DecoderConfig
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hypotez.engine.kv import Cache, Paged, Span, plain
+from hypotez.engine.kv import Cache, Span, plain
+from hypotez.engine.paged import Paged
 from hypotez.nn import kernels, native
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.rope import rotate

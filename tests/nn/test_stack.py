@@ -4,7 +4,8 @@ import pytest
 import torch
 from tests.tiny import serving_decoder
 
-from hypotez.engine.kv import Cache, Paged, Span
+from hypotez.engine.kv import Cache, Span
+from hypotez.engine.paged import Paged
 from hypotez.engine.precision import native_bfloat16
 from hypotez.nn import tiles
 from hypotez.nn.lora import attach, initialise, loras

@@ -180,6 +180,7 @@ def _engine(models: Models, settings: Settings) -> "LocalBackend":
         max_queue=mine.max_queue,
         cache_tokens=mine.cache_tokens,
         adapter_slots=mine.adapter_slots,
+        cuda_graphs=mine.cuda_graphs,
     )
     options = LocalOptions(mine.dtype, mine.device, mine.threads, mine.weights, engine)
     return LocalBackend(models.source, models.cards, options)

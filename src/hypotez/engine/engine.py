@@ -13,14 +13,19 @@ from collections.abc import Sequence as Listing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hypotez.engine.adapters import Adapters
 from hypotez.engine.blocks import Blocks
+from hypotez.engine.cuda import CudaRecorder, flash
+from hypotez.engine.gathered import to_device
+from hypotez.engine.graphs import Graphs, Recorder
 from hypotez.engine.guide import Grammars
-from hypotez.engine.kv import Cache, Paged, Span
+from hypotez.engine.kv import Cache, Span, Varlen
 from hypotez.engine.metrics import Metrics
+from hypotez.engine.paged import Paged
 from hypotez.engine.sampler import choose
 from hypotez.engine.scheduler import Part, Scheduler
 from hypotez.engine.sequence import Finish, Sequence, TokenLogprob
@@ -31,7 +36,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """``cache_tokens`` is the size of the KV cache, all sequences together; ``prefill_tokens`` what one step reads."""
+    """``cache_tokens`` is the size of the KV cache, all sequences together; ``prefill_tokens`` what one step reads.
+
+    ``cuda_graphs``, on a GPU, plays steps that only write from recordings (``graphs.py``).
+    """
 
     max_batch: int = 32
     max_queue: int = 256
@@ -40,6 +48,7 @@ class EngineOptions:
     prefill_tokens: int = 256
     prefix_cache: bool = True
     adapter_slots: int = 64
+    cuda_graphs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +61,36 @@ class Said:
 
 
 class Engine:
-    def __init__(self, decoder: Decoder, options: EngineOptions, grammars: Grammars | None = None) -> None:
+    """``varlen`` and ``recorder`` are the GPU's, where there is one; given, they are used wherever torch attends."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        options: EngineOptions,
+        grammars: Grammars | None = None,
+        *,
+        varlen: Varlen | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.decoder = decoder.eval().requires_grad_(False)
         self.options = options
         self.grammars = grammars
         config = decoder.config
         blocks = max(options.cache_tokens // options.block_size, 2)
         self.context = min(config.max_positions, blocks * options.block_size)
-        self.cache = Cache(config, blocks, options.block_size, decoder.dtype, decoder.device)
+        varlen = varlen or flash(config, decoder.dtype, decoder.device)
+        # One block more than is given away: rows that only fill up a recorded step write there.
+        self.cache = Cache(config, blocks + 1, options.block_size, decoder.dtype, decoder.device, varlen)
         self.blocks = Blocks(blocks, options.block_size, options.prefix_cache)
         self.scheduler = Scheduler(self.blocks, options.max_batch, options.max_queue, options.prefill_tokens)
         self.adapters = Adapters(decoder, options.adapter_slots)
         self.metrics = Metrics(max_batch=options.max_batch, kv_blocks=blocks, adapter_slots=options.adapter_slots)
         self._device = decoder.device
+        if recorder is None and options.cuda_graphs and self._device.type == "cuda":
+            recorder = CudaRecorder(self._device)
+        if self.cache.kernels is not None:
+            recorder = None
+        self._graphs = Graphs(decoder, self.cache, recorder) if recorder is not None else None
 
     @property
     def busy(self) -> bool:
@@ -103,9 +129,9 @@ class Engine:
                 part.sequence.admitted_at = started
         # Writers of like length side by side: they attend together.
         parts.sort(key=lambda part: (part.count > 1, part.start))
-        hidden = self._forward(parts)
+        logits = self._logits(parts)
         self.scheduler.computed(parts)
-        said = self._say(hidden, parts)
+        said = self._say(logits, parts)
         self.metrics.step(len(said), time.perf_counter() - started)
         self._gauge()
         return said
@@ -124,34 +150,35 @@ class Engine:
                 vectors.append(torch.nn.functional.normalize(hidden.float().mean(0), dim=0))
         return torch.stack(vectors)
 
-    def _forward(self, parts: list[Part]) -> Tensor:
-        """Hidden states (R, D) of those parts' last tokens after which a token is chosen."""
+    def _logits(self, parts: list[Part]) -> Tensor | None:
+        """(R, V) of those parts' last tokens after which a token is chosen; None where there are none."""
         spans = [Span(p.start, p.count, p.sequence.blocks) for p in parts]
         tokens = [t for p in parts for t in p.sequence.tokens[p.start : p.start + p.count]]
         positions = [i for p in parts for i in range(p.start, p.start + p.count)]
         slots = [p.sequence.slot for p in parts for _ in range(p.count)]
-        device = self._device
-        hidden: Tensor = self.decoder(
-            torch.tensor(tokens, device=device),
-            torch.tensor(positions, device=device),
-            Paged(self.cache, spans),
-            torch.tensor(slots, device=device) if max(slots) >= 0 else None,
-        )
         ends, row = [], -1
         for part in parts:
             row += part.count
             if part.last:
                 ends.append(row)
-        return hidden if len(ends) == len(hidden) else hidden[ends]
+        if self._graphs is not None and len(ends) == len(tokens):
+            recorded = self._graphs.logits(tokens, spans, slots)
+            if recorded is not None:
+                return recorded
+        ids, at, slot, due = to_device(self._device, *(np.array(n, np.int64) for n in (tokens, positions, slots, ends)))
+        hidden = self.decoder(ids, at, Paged(self.cache, spans), slot if max(slots) >= 0 else None)
+        if not ends:
+            return None
+        return self.decoder.logits(hidden if len(ends) == len(tokens) else hidden[due])
 
-    def _say(self, hidden: Tensor, parts: list[Part]) -> list[Said]:
+    def _say(self, logits: Tensor | None, parts: list[Part]) -> list[Said]:
         """Choose a token for each sequence that is due, and let those go that are finished."""
-        due = [part.sequence for part in parts if part.last]
-        if not due:
+        if logits is None:
             return []
+        due = [part.sequence for part in parts if part.last]
         guides = [s.guide for s in due]
         allowed = self.grammars.allowed(guides) if self.grammars is not None else None
-        chosen = choose(self.decoder.logits(hidden), due, allowed)
+        chosen = choose(logits, due, allowed)
         said = []
         for sequence, (token, logprob) in zip(due, chosen, strict=True):
             sequence.append(token)

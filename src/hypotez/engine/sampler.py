@@ -31,7 +31,7 @@ def choose(
     reported = torch.log_softmax(scores, -1) if any(w.logprobs is not None for w in wishes) else None
     scores = _adjusted(scores, sequences)
     if allowed is not None:
-        scores = scores.masked_fill(~allowed, float("-inf"))
+        scores = scores.masked_fill(~allowed.to(scores.device), float("-inf"))
     tokens = scores.max(-1).indices
     drawn = [i for i, w in enumerate(wishes) if w.temperature > 0]
     if drawn:

@@ -78,12 +78,13 @@ class Decoder(nn.Module):
         tokens: Tensor,
         positions: Tensor,
         attend: Attend,
-        slots: Tensor | int | None = None,
+        slots: Tensor | int | Rows | None = None,
         wanted: Tensor | None = None,
     ) -> Tensor:
         """tokens (T,), positions (T,) -> hidden states (T, D) after the last norm.
 
-        ``slots`` says which LoRA slot each row uses: (T,) with -1 for none, one int for all rows, None for no adapter.
+        ``slots`` says which LoRA slot each row uses: (T,) with -1 for none, one int for all rows, None for no adapter,
+        or what was made of it.
         With ``wanted`` (N,) the result is those rows', (N, D); it is for rows of one slot, as in training.
         """
         x = self.embed_tokens(tokens)
@@ -91,7 +92,7 @@ class Decoder(nn.Module):
             x = x * torch.tensor(self._embedding_scale, dtype=x.dtype)
         angles = self._rope(positions, x.dtype)
         local = self._local_rope(positions, x.dtype) if self._local_rope is not None else angles
-        rows = Rows.of(slots)
+        rows = slots if isinstance(slots, Rows) else Rows.of(slots)
         if self.stack is not None and attend.kept is not None and self.stack.takes(attend.kept, rows):
             x = self.stack(x, angles, attend.kept, rows)
         else:

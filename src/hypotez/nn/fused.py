@@ -43,7 +43,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     if (kernels := compiled(x)) is not None:
         return kernels.rms_norm(x, weight, eps)  # type: ignore[no-any-return]
     if not torch.is_grad_enabled():
-        return _normed(x, weight, eps)[0]
+        return F.rms_norm(x, weight.shape, weight, eps) if x.is_cuda else _normed(x, weight, eps)[0]
     out: Tensor = _RmsNorm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
     return out
 

@@ -44,10 +44,13 @@ class Lora(nn.Module):
         self._ups = np.empty(len(parts), np.int64)  # addresses of what ``_numbers`` gave last
         self._converted: tuple[Tensor, list[Tensor]] | None = None
         self._places: tuple[torch.dtype, tuple[int, ...]] | None = None
+        self._scales: Tensor | None = None  # ``scale`` on the device, once rows were fetched there
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         """Also tells that the slot's matrices are others now (``changed``)."""
         self.scale[slot], self.rank[slot] = scale, rank
+        if self._scales is not None:
+            self._scales[slot] = scale
         self.changed()
 
     def changed(self) -> None:
@@ -56,6 +59,7 @@ class Lora(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """torch's way to move and to convert a module: the matrices lie elsewhere after it."""
+        self._scales = None
         self.changed()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
@@ -75,6 +79,9 @@ class Lora(nn.Module):
             a, b = self._numbers(x.dtype)
             kernels.lora(x, a, b, self.scale, rows.each, self._spans, y)
             return
+        if rows.slots is not None:
+            self._fetch(y, x, rows.slots)
+            return
         if rows.slot is not None:
             s = rows.slot
             z = F.linear(x, self.a[s].to(x.dtype))
@@ -86,6 +93,19 @@ class Lora(nn.Module):
         z *= (rows.keep * torch.from_numpy(self.scale[active]).to(z.device))[:, :, None, None].to(z.dtype)
         for p, ((_, start, stop), b) in enumerate(zip(self.parts, self.b, strict=True)):
             y[:, start:stop].addmm_(z[:, :, p].flatten(1), b[active].to(x.dtype).flatten(0, 1))
+
+    def _fetch(self, y: Tensor, x: Tensor, slots: Tensor) -> None:
+        """What ``add`` does, for few rows: each takes its own matrices, and the host is asked nothing."""
+        if self._scales is None:
+            with torch.inference_mode(False):  # or nobody could write to it outside of that mode
+                self._scales = torch.tensor(self.scale.tolist(), device=x.device)
+        used = slots.clamp(min=0)
+        scale = self._scales.index_select(0, used).masked_fill_(slots < 0, 0)
+        z = torch.bmm(self.a.index_select(0, used).to(x.dtype), x.unsqueeze(2)).squeeze(2)  # (T, P * r)
+        z *= scale.unsqueeze(1).to(x.dtype)
+        for (_, start, stop), thin, b in zip(self.parts, z.chunk(len(self.parts), 1), self.b, strict=True):
+            said = torch.bmm(thin.unsqueeze(1), b.index_select(0, used).to(x.dtype)).squeeze(1)
+            y.narrow(1, start, stop - start).add_(said)
 
     def places(self, dtype: torch.dtype) -> tuple[int, ...]:
         """Where the slots lie in this dtype, as ``stack_loops.LORA_FIELDS`` says."""

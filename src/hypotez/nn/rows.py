@@ -20,6 +20,12 @@ class Rows:
     slot: int | None
     each: NDArray[np.int32] | None = None  # (T,), -1 for none; None where ``of`` was given one slot for all
     device: torch.device | None = None
+    slots: Tensor | None = None  # (T,), -1 for none, where only the device may know them
+
+    @classmethod
+    def unread(cls, slots: Tensor) -> Self:
+        """``slots`` (T,), -1 for none, which the host does not look at: each row's adapter is fetched on the device."""
+        return cls(None, slots=slots)
 
     @classmethod
     def of(cls, slots: Tensor | int | None) -> Self | None:
