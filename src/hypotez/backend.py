@@ -50,8 +50,9 @@ class Backend(Protocol):
         """Stream the answer to a chat request as ``chat.completion.chunk`` dictionaries.
 
         Each chunk has ``choices`` (``index``, ``delta``, ``finish_reason``, ``logprobs``); the first of
-        a choice carries ``delta.role``. The last chunk has empty ``choices`` and ``usage``; it is always
-        sent, whatever ``stream_options`` says (the server drops it when it was not asked for). ``id``,
+        a choice carries ``delta.role``. Pieces that are there together may come in one
+        chunk, also of one choice, in their order. The last chunk has empty ``choices`` and ``usage``; it is
+        always sent, whatever ``stream_options`` says (the server drops it when it was not asked for). ``id``,
         ``created`` and ``model`` are set by the server. Closing the iterator cancels the work at once.
 
         Raises the ``HypotezError`` that fits before the first chunk where the request is at fault.

@@ -87,7 +87,7 @@ def test_a_reply_streams_and_ends_with_usage(backend_of):
     chunks = asyncio.run(ask())
 
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert chunks[-2]["choices"][-1]["finish_reason"] == "length"
     usage = chunks[-1]["usage"]
     assert chunks[-1]["choices"] == []
     assert usage["completion_tokens"] == 5

@@ -44,3 +44,20 @@ def test_a_note_left_for_a_closed_loop_is_dropped_and_the_next_loop_has_its_own(
     asyncio.run(again())
 
     assert read == ["new"]
+
+
+def test_what_was_put_is_read_after_the_next_ring_and_before_what_came_later():
+    read: list[str] = []
+
+    async def here() -> None:
+        mailbox = Mailbox.here()
+        mailbox.ring()  # nothing lies there
+        mailbox.put(lambda: read.append("put"))
+        await asyncio.sleep(0.05)
+        assert read == []
+        mailbox.leave(lambda: read.append("left"))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(here())
+
+    assert read == ["put", "left"]

@@ -62,6 +62,23 @@ def test_a_stream_says_the_same_and_ends_with_its_usage_when_asked(ask):
     [conforms("CreateChatCompletionStreamResponse", chunk) for chunk in chunks]
 
 
+class AtOnce(ScriptedBackend):
+    """Says everything in one chunk."""
+
+    async def chat(self, body):
+        chunks = [chunk async for chunk in super().chat(body)]
+        yield {"choices": [choice for chunk in chunks for choice in chunk["choices"]]}
+        yield chunks[-1]
+
+
+def test_pieces_that_come_together_are_events_of_their_own(ask):
+    chunks = list(ask(AtOnce(["Paris is it."]), stream=True))
+
+    assert [len(chunk.choices) for chunk in chunks] == [1] * len(chunks)
+    assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == ["Paris ", "is ", "it."]
+    assert ask(AtOnce(["Paris is it."])).choices[0].message.content == "Paris is it."
+
+
 def test_usage_is_not_streamed_unasked(ask):
     assert all(chunk.choices for chunk in ask(["a b"], stream=True))
 

@@ -93,14 +93,11 @@ class LocalBackend:
         base.runner.submit(job)
         try:
             started = False
-            while (event := await job.events.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise event
+            while choices := await job.pieces.take():
                 # Not before the engine has taken the request: until then it may still be refused.
                 starts = [] if started else [reply.start() for reply in job.replies]
                 started = True
-                for choice in [*starts, *event]:
-                    yield {"choices": [choice]}
+                yield {"choices": [*starts, *choices]}
             yield {"choices": [], "usage": _usage(job)}
         finally:
             if job.open:

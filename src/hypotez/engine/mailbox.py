@@ -34,8 +34,15 @@ class Mailbox:
 
     def leave(self, note: Note) -> None:
         """From any thread. Notes are called in the order in which they were left."""
+        self.put(note)
+        self.ring()
+
+    def put(self, note: Note) -> None:
+        """As ``leave``, but the loop is not woken for it: whoever puts must ``ring``, soon."""
         self._notes.append(note)
-        if not self._rung:
+
+    def ring(self) -> None:
+        if self._notes and not self._rung:
             self._rung = True
             os.write(self._ringing, b"\0")
 

@@ -17,17 +17,17 @@ from typing import Any
 
 from hypotez.engine.engine import Engine, Said
 from hypotez.engine.mailbox import Mailbox
+from hypotez.engine.pieces import Pieces
 from hypotez.engine.reply import Reply
 from hypotez.engine.sequence import Finish, Sequence
 from hypotez.errors import HypotezError, Overloaded, ServerError
 from hypotez.nn.memory import give_back, keep_few
 
 OVERTAKEN_SECONDS = 0.5  # that a request waits for an adapter slot while others go on using the loaded ones
+TOGETHER_SECONDS = 0.0005  # that tokens wait for the next ones: to wake an event loop takes as long as a small step
 IDLE_SECONDS = 1.0  # without a request before memory is returned to the system
 
 log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Job:
     replies: list[Reply]
     mailbox: Mailbox  # of the event loop that asks
     adapter: Path | None = None
-    events: "asyncio.Queue[list[Json] | BaseException | None]" = field(default_factory=asyncio.Queue)
+    pieces: Pieces = field(default_factory=Pieces)
     open: int = 0  # sequences not finished yet
     begun: bool = False  # the prompt is computed, so that the other choices find it in the prefix cache
     arrived: float = field(default_factory=time.perf_counter)
@@ -55,6 +55,8 @@ class Runner:
         self._closed = False
         self._places: dict[Sequence, tuple[Job, int]] = {}
         self._postponed: deque[tuple[Job, int]] = deque()  # every adapter slot is in use
+        self._unread: set[Mailbox] = set()  # in which something was put since ``_rang``
+        self._rang = 0.0
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
 
@@ -107,6 +109,7 @@ class Runner:
     def _run(self) -> None:
         keep_few()
         while not self._closed:
+            self._ring()
             if not (self._inbox or self._postponed or self.engine.busy) and not self._wake.wait(IDLE_SECONDS):
                 give_back()
                 self._wake.wait()
@@ -120,11 +123,12 @@ class Runner:
             except Exception as exc:  # the engine's outermost loop: those in the batch are told, the others go on
                 log.exception("A step of the engine failed")
                 self._fail(ServerError(f"The engine failed: {exc}"), self.engine.scheduler.running)
+        self._ring()
         while self._inbox:  # left behind by requests that came in at the last moment
             self._inbox.popleft()()
         stopped = ServerError("The engine was stopped.")
         for job, _ in self._postponed:
-            _send(job, [stopped])
+            _break(job, stopped)
         self._fail(stopped, list(self._places))
 
     def _begin(self, job: Job) -> None:
@@ -148,7 +152,7 @@ class Runner:
             self.engine.add(sequence, job.adapter)
         except HypotezError as exc:
             self._end(job)
-            _send(job, [exc])
+            _break(job, exc)
         else:
             self._places[sequence] = (job, index)
 
@@ -168,17 +172,15 @@ class Runner:
             place = self._places.get(sequence)
             if place is not None:
                 self._end(place[0])
-                _send(place[0], [error])
+                _break(place[0], error)
 
     def _deliver(self, said: list[Said]) -> None:
-        """What this step gave, in one note per event loop."""
-        letters: dict[Mailbox, list[tuple[Job, list[Any]]]] = {}
+        """Leave what this step gave with the event loops that asked; ``_ring`` tells them."""
         for one in said:
             place = self._places.get(one.sequence)
             if place is None:
                 continue
             job, index = place
-            items: list[Any] = []
             choices = job.replies[index].push(one.token, one.logprob, one.sequence.finish)
             if not job.begun:
                 job.begun = True
@@ -187,7 +189,8 @@ class Runner:
                 if self.engine.options.prefix_cache:
                     self._follow(job)
             if choices:
-                items.append(choices)
+                job.mailbox.put(partial(job.pieces.add, choices))
+                self._unread.add(job.mailbox)
             if job.replies[index].over and one.sequence.finish is None:
                 self.engine.end(one.sequence, Finish.STOP)
             if one.sequence.finish is not None:
@@ -195,21 +198,22 @@ class Runner:
                 job.open -= 1
                 if job.open == 0:
                     self.engine.metrics.ended(time.perf_counter() - job.arrived)
-                    items.append(None)
-            if items:
-                letters.setdefault(job.mailbox, []).append((job, items))
-        for mailbox, batch in letters.items():
-            mailbox.leave(partial(_put, batch))
+                    job.mailbox.put(job.pieces.end)
+                    self._unread.add(job.mailbox)
+
+    def _ring(self) -> None:
+        """Tell the event loops of what lies there: at once, but not for every step where steps are quick."""
+        now = time.perf_counter()
+        late = now - self._rang >= TOGETHER_SECONDS
+        if self._unread and (late or self._closed or not self.engine.busy):
+            for mailbox in self._unread:
+                mailbox.ring()
+            self._unread.clear()
+            self._rang = now
 
 
-def _send(job: Job, items: list[Any]) -> None:
-    job.mailbox.leave(partial(_put, [(job, items)]))
-
-
-def _put(batch: list[tuple[Job, list[Any]]]) -> None:
-    for job, items in batch:
-        for item in items:
-            job.events.put_nowait(item)
+def _break(job: Job, error: HypotezError) -> None:
+    job.mailbox.leave(partial(job.pieces.end, error))
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

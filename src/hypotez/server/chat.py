@@ -64,14 +64,19 @@ async def _streamed(route: Route, sent: Json, head: Json, ctx: Ctx) -> Response:
 async def _lines(first: Json, chunks: AsyncGenerator[Json], head: Json, usage: bool) -> AsyncIterator[bytes]:
     base = {**head, "usage": None} if usage else head
     opened = to_text(base)[:-1]
+
+    def line(chunk: Json) -> bytes:
+        if len(chunk) > 1 or "choices" not in chunk:
+            return event({**base, **chunk})
+        # our own engine's: only the choices are new, and each is an event
+        return b"".join(event_text(f'{opened},"choices":[{to_text(choice)}]}}') for choice in chunk["choices"])
+
     async with aclosing(chunks):
         try:
-            yield event({**base, **first})
+            yield line(first)
             async for chunk in chunks:
-                if len(chunk) == 1 and chunk.get("choices"):  # a token of our own: only this part is new
-                    yield event_text(f'{opened},"choices":{to_text(chunk["choices"])}}}')
-                elif chunk.get("choices") or usage:
-                    yield event({**base, **chunk})
+                if usage or chunk.get("choices"):
+                    yield line(chunk)
         except HypotezError as error:
             log.warning("a stream broke off: %s", error)
             yield event(error.envelope())
