@@ -122,11 +122,11 @@ def llama_server(binary: Path, folder: Path, kind: str, new: int, threads: int |
     return Server(process, port, "/completion", body, lambda told: told.get("tokens_predicted", 0), home)
 
 
-def transformers_serve(folder: Path, new: int, threads: int | None, batching: bool) -> Server:
+def transformers_serve(folder: Path, new: int, threads: int | None, batching: bool, device: str = "cpu") -> Server:
     """``transformers serve``, with its continuous batching or, as it comes, one request after another."""
     port = _free_port()
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--device", "cpu", "--dtype", "bfloat16", "--log-level", "error"]
+    command += ["--host", "127.0.0.1", "--device", device, "--dtype", "bfloat16", "--log-level", "error"]
     command += ["--continuous-batching", "--cb-num-blocks", "512"] if batching else []
     env = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)

@@ -1,13 +1,14 @@
 """Serving speed: 64 prompt and 64 new tokens, greedy, at 1, 8 and 32 clients, peers side by side in one run.
 
     python bench/serving.py [--clients 1 8 32] [--threads 2] [--only NAME ...] [--model FOLDER]
-                            [--llama-server PATH] [--repeats 2]
+                            [--llama-server PATH] [--repeats 2] [--device cuda] [--bandwidth GB/S]
 
 Our engine by itself and our server over HTTP with streams, beside ``transformers`` generate (one padded batch),
 ``transformers serve`` with and without its continuous batching, and llama.cpp's server in bf16 and q8_0
 (``--llama-server`` or LLAMA_SERVER names its binary; without one those rows are left out). The model is a Llama of 135M
 random weights unless a folder is given; random weights cost the same as trained ones. Every round has new prompts, so
-that nobody finds them in a cache.
+that nobody finds them in a cache. ``--bandwidth`` of the device's memory adds the share of what it would allow, if a
+step took the time of reading the weights and the keys and values once, and no other.
 """
 
 import argparse
@@ -65,14 +66,14 @@ def prompts(clients: int) -> list[list[int]]:
     return [dice.choices(range(200), k=PROMPT) for _ in range(clients)]
 
 
-def engine_alone(folder: Path) -> Callable[[int], Row]:
+def engine_alone(folder: Path, device: str = "cpu") -> Callable[[int], Row]:
     from hypotez.engine.engine import Engine, EngineOptions
     from hypotez.engine.precision import choose_dtype
     from hypotez.engine.sequence import Sampling, Sequence
     from hypotez.nn.load import load
     from hypotez.nn.packed import pack
 
-    decoder = load(folder, choose_dtype("auto", "cpu"))
+    decoder = load(folder, choose_dtype("auto", device), device)
     pack(decoder)
 
     def run(clients: int) -> Row:
@@ -91,21 +92,21 @@ def engine_alone(folder: Path) -> Callable[[int], Row]:
     return run
 
 
-def transformers_generate(folder: Path) -> Callable[[int], Row]:
+def transformers_generate(folder: Path, device: str) -> Callable[[int], Row]:
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(device).eval()
 
     def run(clients: int) -> Row:
-        ids = torch.tensor(prompts(clients))
+        ids = torch.tensor(prompts(clients), device=device)
         begun, cpu = time.perf_counter(), time.process_time()
         with torch.inference_mode():
             out = model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False,
                 pad_token_id=0,
-            )  # fmt: skip
+            ).cpu()  # fmt: skip
         tokens, seconds = out.numel() - ids.numel(), time.perf_counter() - begun
         return tokens / seconds, None, tokens / (time.process_time() - cpu)
 
@@ -124,13 +125,13 @@ def over_http(start: Callable[[Path], Server]) -> Callable[[Path], Callable[[int
 
 
 def peers(options: argparse.Namespace) -> dict[str, Callable[[Path], Callable[[int], Row]]]:
-    threads, binary = options.threads, options.llama_server
+    threads, binary, device = options.threads, options.llama_server, options.device
     found = {
-        "engine": engine_alone,
-        "http": over_http(lambda folder: hypotez(folder, NEW, threads, TEMPLATE)),
-        "transformers": transformers_generate,
-        "transformers-serve": over_http(lambda folder: transformers_serve(folder, NEW, threads, False)),
-        "transformers-serve-batching": over_http(lambda folder: transformers_serve(folder, NEW, threads, True)),
+        "engine": lambda folder: engine_alone(folder, device),
+        "http": over_http(lambda folder: hypotez(folder, NEW, threads, TEMPLATE, device=device)),
+        "transformers": lambda folder: transformers_generate(folder, device),
+        "transformers-serve": over_http(lambda folder: transformers_serve(folder, NEW, threads, False, device)),
+        "transformers-serve-batching": over_http(lambda folder: transformers_serve(folder, NEW, threads, True, device)),
     }
     if binary is None:
         return found
@@ -160,6 +161,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--llama-server", type=Path, default=os.environ.get("LLAMA_SERVER"))
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for all but llama.cpp's server")
+    parser.add_argument("--bandwidth", type=float, help="of the device's memory, GB/s")
     parser.add_argument("--peer", help="measure one peer in this process and print JSON")
     options = parser.parse_args()
     known = peers(options)
@@ -175,7 +178,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.model or build(Path(temporary) / "llama-135m")
         results = {name: _child(name, folder, options) for name in options.only or known}
+        limits = [limit(folder, n, options.bandwidth) for n in options.clients] if options.bandwidth else []
     _print(results, options.clients)
+    if limits:
+        _print_shares(results, options.clients, limits)
     if options.llama_server is None:
         print("\nllama.cpp's server was not measured: no binary was named (--llama-server PATH).")
 
@@ -185,7 +191,7 @@ def _child(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Ro
     import subprocess
 
     command = [sys.executable, __file__, "--peer", name, "--model", str(folder), "--repeats", str(options.repeats)]
-    command += ["--clients", *map(str, options.clients)]
+    command += ["--clients", *map(str, options.clients), "--device", options.device]
     command += ["--threads", str(options.threads)] if options.threads else []
     command += ["--llama-server", str(options.llama_server)] if options.llama_server else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -201,6 +207,32 @@ def _print(results: dict[str, dict[str, Row]], clients: list[int]) -> None:
         cells = [_cell(rows.get(str(n))) for n in clients]
         first = rows.get(str(clients[-1]), (0, None, None))[1]
         print(f"| {name} | {' | '.join(cells)} | {'-' if first is None else f'{first:.2f} s'} |")
+
+
+def limit(folder: Path, clients: int, bandwidth: float) -> float:
+    """Tokens per second in bf16, if a step only read the weights, keys and values of ``clients`` sequences, at GB/s."""
+    import torch
+
+    from hypotez.engine.kv import Cache
+    from hypotez.nn.config import from_hf
+
+    config = from_hf(json.loads((folder / "config.json").read_text()))
+    looked_up = 0 if config.tied else config.vocab_size * config.hidden_size  # rows of the embedding, not all of it
+    seen = clients * (PROMPT + NEW / 2) * Cache.token_bytes(config, torch.bfloat16)
+    return clients * bandwidth * 1e9 / (2 * (config.parameters - looked_up) + seen)
+
+
+def _print_shares(results: dict[str, dict[str, Row]], clients: list[int], limits: list[float]) -> None:
+    print(
+        "\n| share of what the memory's bandwidth allows | "
+        + " | ".join(f"{n}: {top:.0f}/s" for n, top in zip(clients, limits, strict=True))
+        + " |"
+    )
+    print("|---|" + "---:|" * len(clients))
+    for name, rows in results.items():
+        found = [rows.get(str(n)) for n in clients]
+        cells = ["-" if row is None else f"{row[0] / top:.1%}" for row, top in zip(found, limits, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def _cell(row: Row | None) -> str:
