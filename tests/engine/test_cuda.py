@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hypotez.engine.cuda import flash
 from hypotez.engine.gathered import writers
-from hypotez.engine.kv import Cache
+from hypotez.engine.kv import Cache, Span
+from hypotez.engine.paged import Paged
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.lora import attach
 from hypotez.nn.rows import Rows
@@ -125,6 +126,19 @@ def test_a_recorded_step_asks_the_host_nothing_and_cuda_has_every_operation(kind
 
     assert ("torch_attn::_varlen_attn" in names) == flashes
     assert names - of_cuda() <= {"torch_attn::_varlen_attn"}
+
+
+@pytest.mark.parametrize("varlen", [None, varlen_attn], ids=["masks", "varlen"])
+def test_a_mixed_step_stays_on_a_device_that_is_no_processor(varlen):
+    model = serving_decoder(torch.bfloat16, **SHAPE, windows=(None, 9)).to("meta")
+    cache = Cache(model.config, 20, 16, torch.bfloat16, "meta", varlen)
+    spans = [Span(3, 1, [1]), Span(40, 1, [2, 3, 4]), Span(0, 20, [5, 6]), Span(16, 7, [7, 8])]
+    rows = [torch.zeros(29, dtype=torch.int64, device="meta") for _ in range(2)]
+
+    with torch.no_grad():
+        hidden = model(*rows, Paged(cache, spans))
+
+    assert (hidden.shape, hidden.device.type) == ((29, model.config.hidden_size), "meta")
 
 
 def test_the_watch_notices_a_number_read_by_the_host_and_a_copy():

@@ -23,7 +23,7 @@ from hypotez.engine.kv import Cache, Span, Varlen, places
 LIKE = 2.0
 
 
-class Part(Protocol):
+class Stretch(Protocol):
     """Attention of ``rows`` rows of a step that lie side by side."""
 
     rows: int
@@ -38,8 +38,8 @@ class Gathered:
 
     kept = None
 
-    def __init__(self, cache: Cache, parts: Sequence[Part], blocks: Tensor, positions: Tensor) -> None:
-        self._cache, self._parts = cache, parts
+    def __init__(self, cache: Cache, stretches: Sequence[Stretch], blocks: Tensor, positions: Tensor) -> None:
+        self._cache, self._stretches = cache, stretches
         kv, size = cache.config.kv_heads, cache.size
         first = blocks * (kv * size) + positions % size  # rows of a cache seen as (blocks * KV * size, Dh)
         self._places = (first.unsqueeze(1) + torch.arange(kv, device=first.device) * size).flatten()
@@ -49,10 +49,10 @@ class Gathered:
         dim = q.shape[-1]
         self._cache.keys[layer].view(-1, dim).index_copy_(0, self._places, k.reshape(-1, dim))
         self._cache.values[layer].view(-1, dim).index_copy_(0, self._places, v.reshape(-1, dim))
-        if len(self._parts) == 1:
-            return self._parts[0](layer, q)
-        pieces = torch.split(q, [part.rows for part in self._parts])
-        return torch.cat([part(layer, piece) for part, piece in zip(self._parts, pieces, strict=True)])
+        if len(self._stretches) == 1:
+            return self._stretches[0](layer, q)
+        pieces = torch.split(q, [one.rows for one in self._stretches])
+        return torch.cat([one(layer, piece) for one, piece in zip(self._stretches, pieces, strict=True)])
 
 
 def gathered(cache: Cache, spans: Sequence[Span]) -> Gathered:
@@ -73,8 +73,8 @@ def gathered(cache: Cache, spans: Sequence[Span]) -> Gathered:
     starts = [np.array([s.start for s in members]) for _, members in groups]
     into, at, *found = to_device(cache.keys[0].device, *rows, *tables, *starts)
     pieces = zip(groups, found[: len(groups)], found[len(groups) :], strict=True)
-    parts = [_Masked(cache, lying, start, members[0].count) for (_, members), lying, start in pieces]
-    return Gathered(cache, parts, into, at)
+    masked = [_Masked(cache, lying, start, members[0].count) for (_, members), lying, start in pieces]
+    return Gathered(cache, masked, into, at)
 
 
 def writers(cache: Cache, blocks: Tensor, positions: Tensor) -> Gathered:
@@ -90,6 +90,8 @@ def writers(cache: Cache, blocks: Tensor, positions: Tensor) -> Gathered:
 
 def to_device(device: torch.device, *arrays: NDArray[np.integer]) -> list[Tensor]:
     """Integers as int64 tensors: one copy, and nobody waits for it."""
+    if device.type == "cpu":
+        return [torch.from_numpy(array.astype(np.int64)) for array in arrays]
     flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]).astype(np.int64))
     if device.type == "cuda":
         flat = flat.pin_memory()
