@@ -5,10 +5,13 @@
 The backend as the server has it (text in, chunks out), a Llama of 135M random weights in bf16, 64 prompt and 64 new
 tokens, adapters of the rank and the places (every linear layer) that training makes. Each client asks one question
 after another; which adapter answers is drawn anew each time, so that with fewer slots than adapters many must be read.
+As in a server, torch's threads wait for each other awake for a moment only, and one thread alone has a team of them:
+what is measured is made by another process.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import random
 import shutil
 import statistics
@@ -18,18 +21,22 @@ import time
 from pathlib import Path
 
 from hypotez.backend import Card, Source
-from hypotez.engine.engine import EngineOptions
-from hypotez.engine.local import LocalBackend, LocalOptions
-from serving import NEW, PROMPT, build
+from hypotez.embedded.local import import_torch
+
+import_torch()
+
+from hypotez.engine.engine import EngineOptions  # noqa: E402
+from hypotez.engine.local import LocalBackend, LocalOptions  # noqa: E402
+from serving import NEW, PROMPT, build  # noqa: E402
 
 
-def adapters(base: Path, home: Path, count: int, rank: int) -> dict[str, Source]:
-    """``count`` folders of an adapter that changes what the model says."""
+def make(base: Path, home: Path, count: int, rank: int) -> None:
+    """A model, and ``count`` folders of an adapter that changes what it says."""
     from hypotez.nn.adapters import save_adapter
     from hypotez.nn.load import load
     from hypotez.nn.lora import attach, initialise, loras
 
-    decoder = load(base)
+    decoder = load(build(base))
     attach(decoder, rank)
     initialise(decoder, 0, rank, 2 * rank, 0)
     for lora in loras(decoder):
@@ -38,7 +45,6 @@ def adapters(base: Path, home: Path, count: int, rank: int) -> dict[str, Source]
     save_adapter(decoder, 0, home / "0", str(base))
     for i in range(1, count):
         shutil.copytree(home / "0", home / str(i))
-    return {f"ft:{i}": Source(str(base), home / str(i), Card(f"ft:{i}")) for i in range(count)}
 
 
 async def speed(backend: LocalBackend, names: list[str], clients: int, seconds: float) -> tuple[float, float]:
@@ -87,9 +93,14 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=16)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        base = build(Path(temporary) / "base")
-        sources = adapters(base, Path(temporary) / "adapters", options.adapters, options.rank)
-        names = list(sources)
+        base, home = Path(temporary) / "base", Path(temporary) / "adapters"
+        made = multiprocessing.get_context("spawn").Process(
+            target=make, args=(base, home, options.adapters, options.rank)
+        )
+        made.start()
+        made.join()
+        names = [f"ft:{i}" for i in range(options.adapters)]
+        sources = {name: Source(str(base), home / str(i), Card(name)) for i, name in enumerate(names)}
         sources["base"] = Source(str(base), None, Card("base"))
         engine = EngineOptions(adapter_slots=options.slots, cache_tokens=8192)
         backend = LocalBackend(sources.get, list, LocalOptions(engine=engine))

@@ -13,7 +13,7 @@ from hypotez.engine.local import LocalBackend, LocalOptions, open_base
 from hypotez.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound, Overloaded
 from hypotez.nn.adapters import save_adapter
 from hypotez.nn.load import load
-from hypotez.nn.lora import attach, initialise, linears, loras
+from hypotez.nn.lora import attach, initialise, loras
 from hypotez.nn.packed import Int8, Panels
 
 USER = [{"role": "user", "content": "What is the capital of France?"}]
@@ -406,6 +406,6 @@ def test_the_setting_of_the_weights_reaches_the_engine(folder):
 
     assert run(backend, {"max_tokens": 4})[0]["finish"] == "length"
     runner = open_base(str(folder), LocalOptions(dtype="bfloat16", weights="int8", engine=small)).runner
-    products = [linear.product for linear in linears(runner.engine.decoder)]
+    products = [linear.product for linear in runner.engine.decoder.linears]
     assert all(isinstance(p, Int8) or (isinstance(p, Panels) and p.scale is not None) for p in products)
     runner.close()

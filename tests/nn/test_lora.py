@@ -1,6 +1,7 @@
 """LoRA slots: one, many, none, by row; the same numbers as PEFT and as merged weights; gradients as autograd's."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,8 +128,9 @@ def test_growing_keeps_what_the_slots_hold(decoder, batch):
 def test_gradients_are_those_of_the_formula(bias, slots):
     linear = Linear(6, [("a.q_proj", 5), ("a.k_proj", 3), ("a.v_proj", 3)], bias).double()
     torch.nn.init.normal_(linear.weight)
-    attach(linear, 2, QV, slots)
-    fill(linear, 0, r=2, alpha=3.0)
+    alone = SimpleNamespace(linears=[linear])
+    attach(alone, 2, QV, slots)
+    fill(alone, 0, r=2, alpha=3.0)
     lora = linear.lora
     assert lora is not None
 

@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import psutil
 import torch
 
-from hypotez.nn.memory import Arena
+from hypotez.nn.memory import Arena, zeros
 
 LOAD = """
 import psutil, torch
@@ -38,3 +39,14 @@ def test_tensors_lie_side_by_side_in_an_arena_until_it_is_full():
     assert other.data_ptr() - kept.data_ptr() == 192  # the next line of the cache
     large = torch.zeros(60)
     assert arena.keep(large) is large
+
+
+def test_zeros_take_memory_only_where_they_were_written_to():
+    before = psutil.Process().memory_info().rss
+
+    table = zeros((64, 1 << 20), torch.float32, torch.device("cpu"))
+    table[5] = 1
+
+    assert psutil.Process().memory_info().rss - before < 16 << 20  # of 256 MB
+    assert table[5].sum() == 1 << 20
+    assert not table[6].any()

@@ -151,7 +151,7 @@ class LocalModels:
             return self._engine
 
 
-def _import_torch() -> None:
+def import_torch() -> None:
     """Import torch so that its threads wait for one another awake for a moment only, and then sleep.
 
     The engine shares its cores with the server's loop and its clients. A thread that spins for milliseconds, as is
@@ -169,7 +169,7 @@ def _import_torch() -> None:
 
 def _engine(models: Models, settings: Settings) -> "LocalBackend":
     try:
-        _import_torch()
+        import_torch()
         from hypotez.engine.engine import EngineOptions
         from hypotez.engine.local import LocalBackend, LocalOptions
     except ImportError as exc:

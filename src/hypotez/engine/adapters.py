@@ -8,7 +8,6 @@ from pathlib import Path
 from hypotez.errors import Overloaded
 from hypotez.nn.adapters import load_adapter
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.lora import attach, linears
 
 
 class Adapters:
@@ -33,9 +32,8 @@ class Adapters:
         """The slot of ``owner``'s adapter, loaded from ``folder`` if need be; it stays until ``release``."""
         if owner not in self._slots:
             slot = self._room()
-            self._grow(slot)
             try:
-                load_adapter(self._decoder, slot, folder)
+                load_adapter(self._decoder, slot, folder, slots=self._wanted(slot))
             except BaseException:
                 self._empty.append(slot)
                 raise
@@ -54,11 +52,11 @@ class Adapters:
         """Whether ``hold`` would find room now."""
         return owner in self._slots or bool(self._empty) or any(not self._users.get(o) for o in self._slots)
 
-    def _grow(self, slot: int) -> None:
-        """Double the slots rather than add one, which would copy all of them every time."""
-        first = next(linears(self._decoder)).lora
-        if first is not None and slot >= first.slots:
-            attach(self._decoder, 1, (), min(2 * first.slots, self._limit))
+    def _wanted(self, slot: int) -> int:
+        """All slots where one takes no memory before it is filled; else double as many as before, not one more, which
+        would copy all of them every time.
+        """
+        return self._limit if self._decoder.device.type == "cpu" else min(1 << slot.bit_length(), self._limit)
 
     def _room(self) -> int:
         if self._empty:

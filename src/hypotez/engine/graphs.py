@@ -16,7 +16,6 @@ from torch import Tensor
 from hypotez.engine.gathered import writers
 from hypotez.engine.kv import Cache, Span
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.lora import linears
 from hypotez.nn.rows import Rows
 
 FEW = 256  # tokens: sequences up to this length share their graphs
@@ -42,7 +41,7 @@ class Graphs:
         self._decoder, self._cache = decoder, cache
         self._recorder: Recorder | None = recorder
         self._graphs: dict[tuple[int, int, bool], _Graph] = {}
-        self._linears = list(linears(decoder))
+        self._linears = decoder.linears
         self._loras = [linear.lora for linear in self._linears]
 
     def logits(self, tokens: Sequence[int], spans: Sequence[Span], slots: Sequence[int]) -> Tensor | None:

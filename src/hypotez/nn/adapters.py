@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hypotez.errors import InvalidRequest, StorageError
 from hypotez.nn.decoder import Decoder
-from hypotez.nn.lora import attach, clear, linears, loras
+from hypotez.nn.linear import Linear
+from hypotez.nn.lora import attach, loras
 
 _PREFIX = "base_model.model.model."
 _REFUSED = {  # settings of PEFT that change the arithmetic; none of them is written by save_adapter
@@ -65,8 +66,10 @@ def save_adapter(decoder: Decoder, slot: int, folder: str | Path, base: str, dty
 
 
 @torch.no_grad()
-def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Put the adapter in ``folder`` into ``slot``; slots grow where its rank or its targets need it.
+def load_adapter(
+    decoder: Decoder, slot: int, folder: str | Path, dtype: torch.dtype | None = None, slots: int = 1
+) -> None:
+    """Put the adapter in ``folder`` into ``slot``; slots grow where its rank or its targets need it, or to ``slots``.
 
     Slots that are made for it have ``dtype`` (None: the weights').
 
@@ -77,15 +80,17 @@ def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.d
     if not ranks:
         raise InvalidRequest(f"{folder} holds no LoRA matrices.")
     targets = sorted({name.split(".")[-3] for name in ranks})
-    attach(decoder, max(ranks.values()), targets, slot + 1, dtype)
-    for layer, linear in zip(_layers(decoder), linears(decoder), strict=True):
+    attach(decoder, max(ranks.values()), targets, max(slot + 1, slots), dtype)
+    for layer, linear in _by_layer(decoder):
         if (lora := linear.lora) is None:
             continue
-        clear(lora, slot)
+        lora.rank[slot] = 0
+        lora.changed()
         for p, (name, start, stop) in enumerate(lora.parts):
             prefix = f"{_PREFIX}{layer}.{name}"
             a, b = (tensors.pop(f"{prefix}.lora_{kind}.weight", None) for kind in "AB")
             if a is None or b is None:
+                lora.put(slot, p, None, None)
                 continue
             if a.shape[1] != linear.inputs or b.shape[0] != stop - start:
                 raise InvalidRequest(
@@ -93,11 +98,9 @@ def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.d
                     f"{a.shape[1]} -> {b.shape[0]} there."
                 )
             rank, scale = a.shape[0], _scale(config, f"model.{layer}.{name}", a.shape[0])
-            if not lora.rank[slot]:
-                lora.set_scale(slot, scale, rank)
-            lora.rank[slot] = max(rank, lora.rank[slot])
-            lora.a[slot, p * lora.r : p * lora.r + rank] = a.to(lora.a)
-            lora.b[p][slot, :rank] = b.to(lora.a).t() * (scale / lora.scale[slot])  # 1, unless PEFT had a pattern
+            if rank > lora.rank[slot]:
+                lora.set_scale(slot, lora.scale[slot] if lora.rank[slot] else scale, rank)
+            lora.put(slot, p, a, b if scale == lora.scale[slot] else b * (scale / lora.scale[slot]))  # PEFT's patterns
     if tensors:
         raise InvalidRequest(f"{folder} has matrices that this model has no place for, such as {next(iter(tensors))}.")
 
@@ -105,7 +108,7 @@ def load_adapter(decoder: Decoder, slot: int, folder: str | Path, dtype: torch.d
 def _matrices(decoder: Decoder, slot: int, rank: int) -> list[tuple[str, str, Tensor, Tensor]]:
     """(layer, part, A (rank, inputs), B (outputs, rank)) of everything the slot's adapter touches."""
     found = []
-    for layer, linear in zip(_layers(decoder), linears(decoder), strict=True):
+    for layer, linear in _by_layer(decoder):
         if (lora := linear.lora) is None or not lora.rank[slot]:
             continue
         for p, (name, _, _) in enumerate(lora.parts):
@@ -115,9 +118,10 @@ def _matrices(decoder: Decoder, slot: int, rank: int) -> list[tuple[str, str, Te
     return found
 
 
-def _layers(decoder: Decoder) -> list[str]:
-    """The layer (``layers.3``) that each of ``linears(decoder)`` is in."""
-    return [f"layers.{i}" for i, block in enumerate(decoder.layers) for _ in linears(block)]
+def _by_layer(decoder: Decoder) -> list[tuple[str, Linear]]:
+    """Each wide matmul, and the layer that it is in (``layers.3``)."""
+    each = len(decoder.linears) // len(decoder.layers)
+    return [(f"layers.{i // each}", linear) for i, linear in enumerate(decoder.linears)]
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:

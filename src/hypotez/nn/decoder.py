@@ -53,6 +53,7 @@ class Decoder(nn.Module):
         self.head: Product | None = None  # the logits' weight, once ``packed.pack`` has laid it out for serving
         self.stack: Stack | None = None  # the layers as one call, where ``packed.pack`` could make them one
         self._embedding_scale = math.sqrt(config.hidden_size) if config.traits.gemma else None
+        self.linears = [linear for block in self.layers for linear in block.linears]  # type: ignore[union-attr]
         self._rope = Rope(config, config.rope_theta, config.rope_scaling)
         self._local_rope = Rope(config, config.local_rope_theta, None) if config.local_rope_theta else None
         self.reset()
@@ -133,6 +134,11 @@ class Block(nn.Module):
         self.pre_feedforward_layernorm = Norm(config) if gemma else None
         self.mlp = Mlp(config)
         self.post_feedforward_layernorm = Norm(config) if gemma else None
+
+    @property
+    def linears(self) -> list[Linear]:
+        """Its wide matmuls."""
+        return [self.attention.qkv_proj, self.attention.o_proj, self.mlp.gate_up_proj, self.mlp.down_proj]
 
     def forward(
         self, x: Tensor, angles: Angles, attend: Attend, rows: Rows | None, wanted: Tensor | None = None

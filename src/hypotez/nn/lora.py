@@ -8,8 +8,8 @@ converted, never the activations. Knows no files (``adapters.py`` reads and writ
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from hypotez.errors import InvalidRequest
 from hypotez.nn.fused import compiled
 from hypotez.nn.linear import Linear
+from hypotez.nn.memory import zeros
 from hypotez.nn.rows import Rows
+
+if TYPE_CHECKING:
+    from hypotez.nn.decoder import Decoder
+
+_changes = 0
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj")
 
@@ -27,14 +33,16 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 class Lora(nn.Module):
     """The adapters of one ``Linear``. ``parts`` are those of its parts that have any, as (name, start, stop)."""
 
-    def __init__(self, linear: Linear, parts: Sequence[tuple[str, int, int]], r: int, slots: int) -> None:
+    def __init__(
+        self, linear: Linear, parts: Sequence[tuple[str, int, int]], r: int, slots: int, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         self.parts, self.r, self.slots = tuple(parts), r, slots
         # (slots, P * r, inputs): the thin matrices of all parts read x in one matmul
-        self.a = nn.Parameter(torch.zeros(slots, len(parts) * r, linear.inputs, device=linear.weight.device))
+        self.a = nn.Parameter(zeros((slots, len(parts) * r, linear.inputs), dtype, linear.weight.device))
         # of each part (slots, r, outputs): a number of the thin row is multiplied with what lies side by side
         self.b = nn.ParameterList(
-            torch.zeros(slots, r, stop - start, device=linear.weight.device) for _, start, stop in parts
+            zeros((slots, r, stop - start), dtype, linear.weight.device) for _, start, stop in parts
         )
         sizes = (linear.inputs, *(stop - start for _, start, stop in parts))
         self.even = math.gcd(*sizes)  # all of them are multiples of it
@@ -42,9 +50,20 @@ class Lora(nn.Module):
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._spans = np.array([(start, stop) for _, start, stop in parts])
         self._ups = np.empty(len(parts), np.int64)  # addresses of what ``_numbers`` gave last
-        self._converted: tuple[Tensor, list[Tensor]] | None = None
-        self._places: tuple[torch.dtype, tuple[int, ...]] | None = None
+        self._converted: dict[torch.dtype, tuple[Tensor, Sequence[Tensor]]] = {}
         self._scales: Tensor | None = None  # ``scale`` on the device, once rows were fetched there
+        _count_change()
+
+    def put(self, slot: int, part: int, a: Tensor | None, b: Tensor | None) -> None:
+        """Write a (rank, inputs) and b (outputs, rank) of one part, None for nothing. ``changed`` has to follow."""
+        rank, first, stop = 0, part * self.r, (part + 1) * self.r
+        if a is not None and b is not None:
+            rank = len(a)
+            self.a[slot, first : first + rank] = a
+            self.b[part][slot, :rank] = b.t()
+        if rank < self.r:
+            self.a[slot, first + rank : stop] = 0
+            self.b[part][slot, rank:] = 0
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         """Also tells that the slot's matrices are others now (``changed``)."""
@@ -55,7 +74,8 @@ class Lora(nn.Module):
 
     def changed(self) -> None:
         """Matrices were written to: a copy of them in another dtype is stale. Training calls it before it serves."""
-        self._converted = self._places = None
+        self._converted.clear()
+        _count_change()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """torch's way to move and to convert a module: the matrices lie elsewhere after it."""
@@ -109,20 +129,28 @@ class Lora(nn.Module):
 
     def places(self, dtype: torch.dtype) -> tuple[int, ...]:
         """Where the slots lie in this dtype, as ``stack_loops.LORA_FIELDS`` says."""
-        if self._places is None or self._places[0] is not dtype:
-            a, b = self._numbers(dtype)
-            self._ups[:] = [part.data_ptr() for part in b]
-            tables = (table.ctypes.data for table in (self._ups, self.scale, self._spans))
-            self._places = dtype, (a.data_ptr(), *tables, len(self.parts), a.shape[1], self.slots)
-        return self._places[1]
+        a, b = self._numbers(dtype)
+        self._ups[:] = [part.data_ptr() for part in b]
+        tables = (table.ctypes.data for table in (self._ups, self.scale, self._spans))
+        return a.data_ptr(), *tables, len(self.parts), a.shape[1], self.slots
 
     def _numbers(self, dtype: torch.dtype) -> tuple[Tensor, Sequence[Tensor]]:
         """``a`` and ``b`` in this dtype: themselves, or a copy."""
         if self.a.dtype is dtype:
             return self.a, self.b  # type: ignore[return-value]
-        if self._converted is None or self._converted[0].dtype is not dtype:
-            self._converted = self.a.detach().to(dtype), [b.detach().to(dtype) for b in self.b]
-        return self._converted
+        if dtype not in self._converted:
+            self._converted[dtype] = self.a.detach().to(dtype), [b.detach().to(dtype) for b in self.b]
+        return self._converted[dtype]
+
+
+def changes() -> int:
+    """Another number whenever some adapter may lie elsewhere, or has other numbers, than before."""
+    return _changes
+
+
+def _count_change() -> None:
+    global _changes
+    _changes += 1
 
 
 class _OneSlot(torch.autograd.Function):
@@ -169,13 +197,13 @@ def _in_slot(gradient: Tensor, parameter: Tensor, slot: int) -> Tensor:
 
 
 def attach(
-    decoder: nn.Module, r: int, targets: Sequence[str] = ALL_LINEAR, slots: int = 1, dtype: torch.dtype | None = None
+    decoder: "Decoder", r: int, targets: Sequence[str] = ALL_LINEAR, slots: int = 1, dtype: torch.dtype | None = None
 ) -> None:
     """Put empty slots (they change nothing) of rank up to ``r`` beside every linear layer whose name is a target.
 
     Called again it grows what is there, and keeps what the slots hold; nothing shrinks.
     """
-    for linear in linears(decoder):
+    for linear in decoder.linears:
         old, spans, start = linear.lora, [], 0
         held = {name for name, _, _ in old.parts} if old is not None else set()
         for name, size in linear.parts:
@@ -186,8 +214,8 @@ def attach(
             continue
         if old is not None and old.r >= r and old.slots >= slots and len(old.parts) == len(spans):
             continue
-        grown = Lora(linear, spans, max(r, old.r if old else 0), max(slots, old.slots if old else 0))
-        grown.to(dtype or (old.a.dtype if old is not None else linear.weight.dtype))
+        kind = dtype or (old.a.dtype if old is not None else linear.weight.dtype)
+        grown = Lora(linear, spans, max(r, old.r if old else 0), max(slots, old.slots if old else 0), kind)
         if old is not None:
             _copy(old, grown)
         linear.lora = grown
@@ -196,28 +224,22 @@ def attach(
 @torch.no_grad()
 def _copy(old: Lora, new: Lora) -> None:
     names = [name for name, _, _ in new.parts]
-    for p, (name, _, _) in enumerate(old.parts):
-        q = names.index(name)
-        new.a[: old.slots, q * new.r : q * new.r + old.r] = old.a[:, p * old.r : (p + 1) * old.r]
-        new.b[q][: old.slots, : old.r] = old.b[p]
     for slot in range(old.slots):
+        if old.rank[slot]:  # the memory of the others is not touched
+            for p, (name, _, _) in enumerate(old.parts):
+                new.put(slot, names.index(name), old.a[slot, p * old.r : (p + 1) * old.r], old.b[p][slot].t())
         new.set_scale(slot, old.scale[slot], old.rank[slot])
 
 
-def linears(decoder: nn.Module) -> Iterator[Linear]:
-    """Every wide matmul of the decoder, in order."""
-    return (module for module in decoder.modules() if isinstance(module, Linear))
-
-
-def loras(decoder: nn.Module) -> list[Lora]:
-    found = [linear.lora for linear in linears(decoder) if linear.lora is not None]
+def loras(decoder: "Decoder") -> list[Lora]:
+    found = [linear.lora for linear in decoder.linears if linear.lora is not None]
     if not found:
         raise InvalidRequest("The decoder has no LoRA layers yet; call attach(decoder, r) first.")
     return found
 
 
 @torch.no_grad()
-def initialise(decoder: nn.Module, slot: int, r: int, alpha: float, seed: int) -> None:
+def initialise(decoder: "Decoder", slot: int, r: int, alpha: float, seed: int) -> None:
     """A fresh adapter as PEFT draws it: A uniform (Kaiming, a = sqrt 5), B zero, so that it changes nothing yet."""
     generator = torch.Generator().manual_seed(seed)
     for lora in loras(decoder):
@@ -234,22 +256,22 @@ def initialise(decoder: nn.Module, slot: int, r: int, alpha: float, seed: int) -
 @torch.no_grad()
 def clear(lora: Lora, slot: int) -> None:
     """Empty the slot: rows that use it get the base model."""
-    lora.a[slot] = 0
-    for b in lora.b:
-        b[slot] = 0
+    for part in range(len(lora.parts)):
+        lora.put(slot, part, None, None)
     lora.set_scale(slot, 1.0, 0)
 
 
-def detach(decoder: nn.Module) -> None:
+def detach(decoder: "Decoder") -> None:
     """Take all slots away."""
-    for linear in linears(decoder):
+    for linear in decoder.linears:
         linear.lora = None
+    _count_change()
 
 
 @torch.no_grad()
-def merge(decoder: nn.Module, slot: int) -> None:
+def merge(decoder: "Decoder", slot: int) -> None:
     """Add the slot's adapter to the weights for good, and empty the slot. Rounds to the weights' dtype, once."""
-    for linear in linears(decoder):
+    for linear in decoder.linears:
         if linear.lora is not None:
             linear.weight.copy_(merged(linear, slot))
             clear(linear.lora, slot)

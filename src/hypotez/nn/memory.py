@@ -9,13 +9,16 @@ not slower with 64 kept than with all.
 
 import contextlib
 import ctypes
+import math
 import mmap
 import os
+from collections.abc import Sequence
 
 import torch
 
 KEPT = 64
 _LARGE, _LINE = 1 << 21, 64  # bytes of a large page, and of a line of the cache
+_OURS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _SETTINGS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # of the process, and of each thread
 
 
@@ -31,7 +34,7 @@ class Arena:
         self._left = size
         if size == 0:
             return
-        self._memory = mmap.mmap(-1, size + _LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = mmap.mmap(-1, size + _LARGE, flags=_OURS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # a system that gives none
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
@@ -46,6 +49,14 @@ class Arena:
         kept = torch.frombuffer(self._memory, dtype=tensor.dtype, count=tensor.numel(), offset=self._at)
         self._at, self._left = self._at + size, self._left - size
         return kept.view(tensor.shape).copy_(tensor)
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros, of which a page takes memory only once it is written to; on other devices than a processor all do."""
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or size < _LARGE // 32:
+        return torch.zeros(*shape, dtype=dtype, device=device)
+    return torch.frombuffer(mmap.mmap(-1, size, flags=_OURS), dtype=dtype).view(*shape)
 
 
 def keep_few(count: int = KEPT) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from hypotez.errors import SettingsError
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.fused import compiled, installed
-from hypotez.nn.lora import linears
 from hypotez.nn.memory import Arena, give_back
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ def pack(decoder: Decoder, weights: Weights = Weights.FULL) -> None:
             )
         return
     arena = Arena(_room(decoder) if compiled(decoder.embed_tokens.weight) is not None else 0)
-    for done, linear in enumerate(linears(decoder)):
+    for done, linear in enumerate(decoder.linears):
         linear.product = _product(linear.weight, weights, arena)
         if linear.product is not None:
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)  # tells dtype and device
@@ -154,7 +153,7 @@ def pack(decoder: Decoder, weights: Weights = Weights.FULL) -> None:
 def _room(decoder: Decoder) -> int:
     """Bytes for all wide matrices; what rounding makes smaller is never touched."""
     tied = decoder.embed_tokens.weight if decoder.lm_head is None else decoder.lm_head.weight
-    matrices = [*(linear.weight for linear in linears(decoder)), tied]
+    matrices = [*(linear.weight for linear in decoder.linears), tied]
     return sum(matrix.nbytes + 64 for matrix in matrices)
 
 
@@ -166,7 +165,7 @@ def _pack_head(decoder: Decoder, weights: Weights, arena: Arena) -> None:
         if decoder.head is not None:
             decoder.lm_head.weight = nn.Parameter(decoder.lm_head.weight.new_empty(0), requires_grad=False)
         return
-    embedding, inner = decoder.embed_tokens.weight.numel(), sum(m.inputs * m.outputs for m in linears(decoder))
+    embedding, inner = decoder.embed_tokens.weight.numel(), sum(m.inputs * m.outputs for m in decoder.linears)
     if rounded is Weights.INT8 or embedding <= _SPARE * (embedding + inner):
         decoder.head = _product(decoder.embed_tokens.weight, rounded, arena)
 

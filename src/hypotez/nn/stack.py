@@ -15,6 +15,7 @@ from hypotez.nn import kernels, tiles
 from hypotez.nn.decoder import Angles, Block, Decoder
 from hypotez.nn.kept import Kept
 from hypotez.nn.linear import Linear
+from hypotez.nn.lora import changes
 from hypotez.nn.packed import Panels
 from hypotez.nn.rows import Rows
 from hypotez.nn.stack_loops import FIELDS, LORA_FIELDS, Rooms, Sizes
@@ -27,17 +28,17 @@ class Stack:
 
     def __init__(self, decoder: Decoder) -> None:
         self._config = config = decoder.config
-        self._linears = [_products(block) for block in decoder.layers]  # type: ignore[arg-type]
+        self._linears = decoder.linears
         weights = [
             _addresses(block, window)  # type: ignore[arg-type]
             for block, window in zip(decoder.layers, config.windows, strict=True)
         ]
-        product = self._linears[0][0].product
+        product = self._linears[0].product
         assert isinstance(product, Panels)
         self._kind = product.weight.dtype
         self._weights = np.array(weights, np.int64).reshape(len(weights), len(FIELDS))
-        self._places: list[tuple[int, ...]] = []
-        self._adapters = self._no_adapters = np.empty((0, 4, len(LORA_FIELDS)), np.int64)
+        self._no_adapters = np.empty((0, 4, len(LORA_FIELDS)), np.int64)
+        self._adapters, self._addable, self._as_of = self._no_adapters, True, -1
         self._room = torch.empty(0, dtype=torch.bfloat16)
 
     @classmethod
@@ -47,7 +48,7 @@ class Stack:
         apart = config.traits.gemma or config.local_rope_theta or config.query_scale or config.activation != "silu"
         if apart or config.head_dim % kernels.LANES or config.intermediate_size % tiles.COLUMNS:
             return None
-        products = [linear.product for block in decoder.layers for linear in _products(block)]  # type: ignore[arg-type]
+        products = [linear.product for linear in decoder.linears]
         kinds = {product.weight.dtype if isinstance(product, Panels) else None for product in products}
         return cls(decoder) if len(kinds) == 1 and None not in kinds else None
 
@@ -55,9 +56,8 @@ class Stack:
         """Whether keys and values lie as the loops want them, and the adapters, if any, are of sizes they can add."""
         if rows is None or not kept.paired:
             return kept.paired
-        return rows.each is not None and all(
-            linear.lora is None or linear.lora.even % kernels.LANES == 0 for linear in self._linears[0]
-        )
+        self._look()
+        return rows.each is not None and self._addable
 
     def __call__(self, x: Tensor, angles: Angles, kept: Kept, rows: Rows | None) -> Tensor:
         """x (T, D) -> (T, D), before the last norm; x is overwritten. Keys and values are kept."""
@@ -72,7 +72,7 @@ class Stack:
             self._kind,
             self._weights,
             kept,
-            self._adapters_now() if rows is not None else self._no_adapters,
+            self._adapters if rows is not None else self._no_adapters,
             rows.each if rows is not None and rows.each is not None else _NOBODY,
             config.norm_eps,
             config.attention_softcap,
@@ -89,26 +89,22 @@ class Stack:
         starts = np.cumsum([0, *widths[:-1]]) * count * self._room.itemsize
         return [self._room.data_ptr() + int(start) for start in starts]
 
-    def _adapters_now(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-        """Where the adapters of each product lie, (layers, 4, LORA_FIELDS)."""
+    def _look(self) -> None:
+        """See where the adapters of each product lie, (layers, 4, LORA_FIELDS), unless they lie where they did."""
+        if self._as_of == (now := changes()):
+            return
         nothing = (0,) * len(LORA_FIELDS)
-        loras = [linear.lora for linears in self._linears for linear in linears]
+        loras = [linear.lora for linear in self._linears]
+        self._addable = all(lora is None or lora.even % kernels.LANES == 0 for lora in loras)
         places = [nothing if lora is None else lora.places(torch.bfloat16) for lora in loras]
-        if places != self._places:
-            self._places = places
-            self._adapters = np.array(places, np.int64).reshape(len(self._linears), 4, len(LORA_FIELDS))
-        return self._adapters
-
-
-def _products(block: Block) -> list[Linear]:
-    attention, mlp = block.attention, block.mlp
-    return [attention.qkv_proj, attention.o_proj, mlp.gate_up_proj, mlp.down_proj]
+        self._adapters = np.array(places, np.int64).reshape(-1, 4, len(LORA_FIELDS))
+        self._as_of = now
 
 
 def _addresses(block: Block, window: int | None) -> list[int]:
     """The layer's row of the table, in the order of ``FIELDS``."""
     attention = block.attention
-    qkv, o, gate_up, down = (_product(linear) for linear in _products(block))
+    qkv, o, gate_up, down = (_product(linear) for linear in block.linears)
     norms = [0 if norm is None else norm.weight.data_ptr() for norm in (attention.q_norm, attention.k_norm)]
     return [
         *(block.input_layernorm.weight.data_ptr(), *qkv, *norms, *o),
