@@ -160,32 +160,40 @@ def test_a_row_of_a_product_is_the_same_to_the_last_bit_alone_and_among_others(d
 
 
 @pytest.mark.parametrize("rank", [8, 16, 5])
-def test_rows_with_adapters_of_their_own(dtype, rank):
+@pytest.mark.parametrize("codes", [False, True], ids=["as they are", "eight bits"])
+def test_rows_with_adapters_of_their_own(dtype, rank, codes):
     x, y = torch.randn(9, 48).to(dtype), torch.randn(9, 80).to(dtype)
     spans = np.array([(0, 32), (64, 80)])
-    a = torch.randn(4, 2 * rank, 48).to(dtype)
-    b = [torch.randn(4, rank, stop - start).to(dtype) for start, stop in spans]
-    scale, slots = np.array([1.0, 2.0, 1.0, 0.5]), np.array([0, 3, -1, 3, 1, 1, 1, 1, 1], np.int32)
+    a = _numbers(4, 2 * rank, 48, dtype=dtype, codes=codes)
+    b = [_numbers(4, rank, stop - start, dtype=dtype, codes=codes) for start, stop in spans]
+    factors = np.random.default_rng(0).normal(size=(4, 2 * rank)).astype(np.float32) * (1e-4 if codes else 1)
+    slots = np.array([0, 3, -1, 3, 1, 1, 1, 1, 1], np.int32)
     exact = y.double()
     for row, s in enumerate(slots):
         for p, (start, stop) in enumerate(spans):
             if s >= 0:
-                thin = a[s, p * rank : (p + 1) * rank].double() @ x[row].double()
-                exact[row, start:stop] += scale[s] * thin @ b[p][s].double()
+                mine = slice(p * rank, (p + 1) * rank)
+                thin = a[s, mine].double() @ x[row].double() * torch.from_numpy(factors[s, mine]).double()
+                exact[row, start:stop] += thin @ b[p][s].double()
 
-    kernels.lora(x, a, b, scale, slots, spans, y)
+    kernels.lora(x, a, b, factors, slots, spans, y)
 
     torch.testing.assert_close(y, exact.to(dtype), rtol=NEAR[dtype]["rtol"], atol=1e-3)
 
 
+def _numbers(*shape, dtype, codes):
+    return torch.randint(-127, 128, shape, dtype=torch.int8) if codes else torch.randn(*shape).to(dtype)
+
+
 def test_an_adapter_adds_the_same_to_the_last_bit_alone_and_among_others(dtype):
     x, a, b = torch.randn(11, 64).to(dtype), torch.randn(2, 8, 64).to(dtype), [torch.randn(2, 8, 32).to(dtype)]
-    scale, slots, spans = np.array([1.0, 0.5]), np.array([0] * 7 + [1] * 4, np.int32), np.array([(0, 32)])
+    slots, spans = np.array([0] * 7 + [1] * 4, np.int32), np.array([(0, 32)])
+    factors = np.linspace(0.5, 1, 16, dtype=np.float32).reshape(2, 8)
     together, alone = torch.ones(11, 32).to(dtype), torch.ones(11, 32).to(dtype)
 
-    kernels.lora(x, a, b, scale, slots, spans, together)
+    kernels.lora(x, a, b, factors, slots, spans, together)
     for row in range(11):
-        kernels.lora(x[row : row + 1], a, b, scale, slots[row : row + 1], spans, alone[row : row + 1])
+        kernels.lora(x[row : row + 1], a, b, factors, slots[row : row + 1], spans, alone[row : row + 1])
 
     assert torch.equal(together, alone)
 

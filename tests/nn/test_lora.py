@@ -12,7 +12,8 @@ from hypotez.nn.adapters import load_adapter, save_adapter
 from hypotez.nn.attention import Packed
 from hypotez.nn.linear import Linear
 from hypotez.nn.load import load, save
-from hypotez.nn.lora import ALL_LINEAR, attach, initialise, loras, merge
+from hypotez.nn.lora import ALL_LINEAR, attach, detach, initialise, loras, merge, merged
+from hypotez.nn.lora_eight import EightBitLora
 from hypotez.nn.rows import Rows
 
 QV = ("q_proj", "v_proj")
@@ -220,6 +221,23 @@ def test_we_read_pefts_and_give_equal_logits(decoder, batch, tmp_path, options):
     expected = torch.cat([model(s[None]).logits[0] for s in batch])
     torch.testing.assert_close(run(ours, batch, 2), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(run(ours, batch, [2, -1, 2, 2])[:7], expected[:7], rtol=1e-4, atol=1e-4)
+
+
+def test_eight_bits_cost_one_percent_of_what_an_adapter_adds(decoder, tmp_path):
+    attach(decoder, 6)
+    fill(decoder, 0, r=6)
+    exact = [merged(linear, 0) - linear.weight for linear in decoder.linears]
+    save_adapter(decoder, 0, tmp_path, base="tiny")
+    detach(decoder)
+
+    load_adapter(decoder, 2, tmp_path, kind=EightBitLora)
+    rounded = [merged(linear, 2) - linear.weight for linear in decoder.linears]
+    attach(decoder, 16, slots=8)  # moves what the slots hold
+    grown = [merged(linear, 2) - linear.weight for linear in decoder.linears]
+
+    for wanted, found, moved in zip(exact, rounded, grown, strict=True):
+        assert 0 < (found - wanted).norm() < 0.015 * wanted.norm()
+        torch.testing.assert_close(moved, found)
 
 
 def test_adapter_of_another_model_is_refused_with_both_shapes(decoder, tmp_path):

@@ -1,5 +1,7 @@
 """All layers in one call against the same layers one by one."""
 
+import itertools
+
 import pytest
 import torch
 from tests.tiny import serving_decoder
@@ -8,7 +10,8 @@ from hypotez.engine.kv import Cache, Span
 from hypotez.engine.paged import Paged
 from hypotez.engine.precision import native_bfloat16
 from hypotez.nn import tiles
-from hypotez.nn.lora import attach, initialise, loras
+from hypotez.nn.lora import attach, loras
+from hypotez.nn.lora_eight import EightBitLora
 from hypotez.nn.packed import Weights, pack
 
 pytestmark = pytest.mark.skipif(
@@ -36,12 +39,11 @@ def packed(adapters=0, weights=Weights.FULL, **fields):
         if name.endswith("bias") or "norm" in name:
             parameter.copy_(torch.randn(parameter.shape) * 0.2 + ("norm" in name))
     if adapters:
-        attach(decoder, r=4, slots=adapters)
-        for slot in range(adapters):
-            initialise(decoder, slot, 4, 8, seed=slot)
-        for lora in loras(decoder):
-            for b in lora.b:
-                b.copy_(torch.randn(b.shape) * 0.1)
+        attach(decoder, r=4, slots=adapters, kind=EightBitLora)
+        for lora, slot in itertools.product(loras(decoder), range(adapters)):
+            for part, (_, start, stop) in enumerate(lora.parts):
+                lora.put(slot, part, torch.randn(4, lora.a.shape[-1]) * 0.1, torch.randn(stop - start, 4) * 0.05)
+            lora.set_scale(slot, 2.0, 4)
     decoder.requires_grad_(False)
     pack(decoder, weights)
     return decoder

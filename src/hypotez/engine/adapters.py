@@ -8,6 +8,8 @@ from pathlib import Path
 from hypotez.errors import Overloaded
 from hypotez.nn.adapters import load_adapter
 from hypotez.nn.decoder import Decoder
+from hypotez.nn.lora import Lora
+from hypotez.nn.lora_eight import EightBitLora
 
 
 class Adapters:
@@ -15,6 +17,7 @@ class Adapters:
 
     def __init__(self, decoder: Decoder, slots: int) -> None:
         self._decoder, self._limit = decoder, slots
+        self._kind = EightBitLora if decoder.stack is not None else Lora
         self._slots: OrderedDict[str, int] = OrderedDict()  # owner -> slot, least recently used first
         self._users: dict[str, int] = {}
         self._empty = list(reversed(range(slots)))
@@ -33,7 +36,7 @@ class Adapters:
         if owner not in self._slots:
             slot = self._room()
             try:
-                load_adapter(self._decoder, slot, folder, slots=self._wanted(slot))
+                load_adapter(self._decoder, slot, folder, slots=self._wanted(slot), kind=self._kind)
             except BaseException:
                 self._empty.append(slot)
                 raise

@@ -15,7 +15,7 @@ from torch import Tensor
 from hypotez.errors import InvalidRequest, StorageError
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.linear import Linear
-from hypotez.nn.lora import attach, loras
+from hypotez.nn.lora import Lora, attach, loras
 
 _PREFIX = "base_model.model.model."
 _REFUSED = {  # settings of PEFT that change the arithmetic; none of them is written by save_adapter
@@ -67,11 +67,16 @@ def save_adapter(decoder: Decoder, slot: int, folder: str | Path, base: str, dty
 
 @torch.no_grad()
 def load_adapter(
-    decoder: Decoder, slot: int, folder: str | Path, dtype: torch.dtype | None = None, slots: int = 1
+    decoder: Decoder,
+    slot: int,
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+    slots: int = 1,
+    kind: type[Lora] = Lora,
 ) -> None:
     """Put the adapter in ``folder`` into ``slot``; slots grow where its rank or its targets need it, or to ``slots``.
 
-    Slots that are made for it have ``dtype`` (None: the weights').
+    Slots that are made for it are of this ``kind``, and have ``dtype`` (None: the weights').
 
     Raises ``InvalidRequest`` where the folder is not a LoRA adapter, or not one for this decoder.
     """
@@ -80,7 +85,7 @@ def load_adapter(
     if not ranks:
         raise InvalidRequest(f"{folder} holds no LoRA matrices.")
     targets = sorted({name.split(".")[-3] for name in ranks})
-    attach(decoder, max(ranks.values()), targets, max(slot + 1, slots), dtype)
+    attach(decoder, max(ranks.values()), targets, max(slot + 1, slots), dtype, kind)
     for layer, linear in _by_layer(decoder):
         if (lora := linear.lora) is None:
             continue
@@ -98,9 +103,9 @@ def load_adapter(
                     f"{a.shape[1]} -> {b.shape[0]} there."
                 )
             rank, scale = a.shape[0], _scale(config, f"model.{layer}.{name}", a.shape[0])
-            if rank > lora.rank[slot]:
-                lora.set_scale(slot, lora.scale[slot] if lora.rank[slot] else scale, rank)
-            lora.put(slot, p, a, b if scale == lora.scale[slot] else b * (scale / lora.scale[slot]))  # PEFT's patterns
+            ours = lora.scale[slot] if lora.rank[slot] else scale
+            lora.put(slot, p, a, b if scale == ours else b * (scale / ours))  # they differ by PEFT's patterns
+            lora.set_scale(slot, ours, max(rank, lora.rank[slot]))
     if tensors:
         raise InvalidRequest(f"{folder} has matrices that this model has no place for, such as {next(iter(tensors))}.")
 
@@ -112,9 +117,9 @@ def _matrices(decoder: Decoder, slot: int, rank: int) -> list[tuple[str, str, Te
         if (lora := linear.lora) is None or not lora.rank[slot]:
             continue
         for p, (name, _, _) in enumerate(lora.parts):
-            a, b = lora.a[slot, p * lora.r : p * lora.r + rank].detach(), lora.b[p][slot, :rank].detach().t()
+            a, b = lora.read(slot, p)
             if a.any():  # a part of the slot that this adapter does not use is zero
-                found.append((layer, name, a, b))
+                found.append((layer, name, a[:rank], b[:, :rank]))
     return found
 
 

@@ -22,7 +22,7 @@ from hypotez.nn.native import Guarded, Team, team
 
 _SMALL = 1 << 14  # multiplications that one thread does before another one would have begun
 
-_LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0)}  # numpy has no bfloat16: its bits
+_LIKE = {torch.bfloat16: np.uint16(0), torch.float32: np.float32(0), torch.int8: np.int8(0)}  # bfloat16: its bits
 
 _PAIR = {torch.int32: np.uint32(0), torch.int16: np.uint16(0)}  # of weights in panels
 
@@ -31,6 +31,7 @@ Array = NDArray[np.int32]
 _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
 _attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
+_eight_bits = Guarded(loops.eight_bits)
 _attend_pairs = Guarded(paired_loops.attend)
 _panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run, seconds=15)
 
@@ -183,24 +184,34 @@ def lora(
     x: Tensor,
     a: Tensor,
     b: Sequence[Tensor],
-    scale: NDArray[np.float64],
+    factors: NDArray[np.float32],
     slots: Array,
     spans: NDArray[np.int64],
     y: Tensor,
 ) -> None:
     """Add to each row of y (T, outputs) what the adapter in its slot makes of its row of x (T, inputs).
 
-    a (S, P * r, inputs), for each of the P spans of outputs b (S, r, its size), scale (S,); spans (P, 2) are where they
-    start and stop; slots (T,) is -1 for no adapter. inputs and the sizes are multiples of ``LANES``; y is contiguous
-    and changed in place.
+    a (S, P * r, inputs), for each of the P spans of outputs b (S, r, its size), like x or in eight bits; factors
+    (S, P * r), with which what a makes is multiplied; spans (P, 2) are where the outputs start and stop; slots (T,) is
+    -1 for no adapter. inputs and the sizes are multiples of ``LANES``; y is contiguous and changed in place.
     """
     x = x.contiguous()
     count, width, inputs = len(x), a.shape[1], a.shape[2]
     work = count * width * (inputs + y.shape[1] // len(b))
     ups = np.array([part.data_ptr() for part in b])
     sizes = count, inputs, y.shape[1], len(a), width
-    places = x.data_ptr(), a.data_ptr(), ups, scale, slots, spans, y.data_ptr()
-    _run(_lora, x, work if count > 1 else 0, *places, *sizes)  # a row is not split
+    places = x.data_ptr(), a.data_ptr(), ups, factors, slots, spans, y.data_ptr()
+    threads = _threads(work if count > 1 else 0)  # a row is not split
+    _lora((x.dtype, a.dtype), _team(), threads, _LIKE[x.dtype], _LIKE[a.dtype], *places, *sizes)
+
+
+def eight_bits(a: Tensor, b: Tensor, codes_a: Tensor, codes_b: Tensor, steps: NDArray[np.float32]) -> None:
+    """Round an adapter's a (r, inputs) and b (outputs, r), of one dtype, to codes_a (r, inputs) and codes_b
+    (r, outputs): what it adds is ``steps * (x @ codes_a.T) @ codes_b``, about. steps is (r,).
+    """
+    a, b = (t.contiguous() if t.dtype in _LIKE else t.float().contiguous() for t in (a, b))
+    places = a.data_ptr(), b.data_ptr(), codes_a.data_ptr(), codes_b.data_ptr()
+    _run(_eight_bits, a, a.numel() + b.numel(), *places, steps, a.shape[1], len(b))
 
 
 def _run(loop: Guarded, like: Tensor, work: int, *arguments: Any) -> None:

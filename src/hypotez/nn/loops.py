@@ -347,9 +347,9 @@ def _scale(sums, scale):
 
 
 @inner()
-def _times(sums, factor):
+def _times(sums, factors):
     for i in range(len(sums)):
-        sums[i] *= factor
+        sums[i] *= factors[i]
 
 
 @inner()
@@ -359,14 +359,47 @@ def _add(sums, added):
 
 
 @compiled()
-def lora(team, threads, like, x, a, ups, scale, slots, spans, y, count, inputs, outputs, room, width):
-    x, y = array(x, like, (count, inputs)), array(y, like, (count, outputs))
-    a = array(a, like, (room, width, inputs))
-    spread(team, threads, lora_part, (like, x, a, ups, scale, slots, spans, y))
+def eight_bits(team, threads, like, a, b, codes_a, codes_b, steps, inputs, outputs):
+    r = len(steps)
+    a, b = array(a, like, (r, inputs)), array(b, like, (outputs, r))
+    codes_a, codes_b = array(codes_a, int8(0), (r, inputs)), array(codes_b, int8(0), (r, outputs))
+    spread(team, threads, _eight_bits_part, (a, b, codes_a, codes_b, steps))
 
 
 @inner()
-def lora_part(like, x, a, ups, scale, slots, spans, y, part, parts):
+def _eight_bits_part(a, b, codes_a, codes_b, steps, part, parts):
+    r = len(steps)
+    room = np.empty(max(a.shape[1], len(b)), np.float32)
+    for k in range(r * part // parts, r * (part + 1) // parts):
+        before, behind = room[: a.shape[1]], room[: len(b)]
+        _widen(a[k], float32(1), before)
+        step = _rounded(before, codes_a[k])
+        for i in range(len(b)):
+            behind[i] = wide(b[i, k])
+        steps[k] = step * _rounded(behind, codes_b[k])
+
+
+@inner()
+def _rounded(x, codes):
+    """Codes of x by the step that the largest allows, and the step."""
+    top = float32(0)
+    for i in range(len(x)):
+        top = max(top, abs(x[i]))
+    by = float32(127) / top if top > 0 else float32(0)
+    for i in range(len(x)):
+        codes[i] = int8(np.floor(x[i] * by + float32(0.5)))
+    return top / float32(127)
+
+
+@compiled()
+def lora(team, threads, like, code, x, a, ups, factors, slots, spans, y, count, inputs, outputs, room, width):
+    x, y = array(x, like, (count, inputs)), array(y, like, (count, outputs))
+    a = array(a, code, (room, width, inputs))
+    spread(team, threads, lora_part, (code, x, a, ups, factors, slots, spans, y))
+
+
+@inner()
+def lora_part(code, x, a, ups, factors, slots, spans, y, part, parts):
     count, d = x.shape
     room, width = a.shape[:2]
     r = width // len(ups)
@@ -385,11 +418,11 @@ def lora_part(like, x, a, ups, scale, slots, spans, y, part, parts):
             then = max(slots[at + n], 0) if at + n < end else s
             dots(n, rows, a, s * width * d, then * width * d, width, d, thin, 0, width)
             for j in range(n):
-                _times(thin[j], float32(scale[s]))
+                _times(thin[j], factors[s])
             for p in range(len(ups)):
                 start, stop = spans[p]
                 size = stop - start
-                up = array(ups[p], like, (room, r, size))
+                up = array(ups[p], code, (room, r, size))
                 for j in range(n):
                     _widen(y[at + j, start:stop], float32(1), sums[j * size : (j + 1) * size])
                 weigh(n, thin, p * r, width, r, up, s * r * size, then * r * size, size, sums)

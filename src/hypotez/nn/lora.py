@@ -39,14 +39,13 @@ class Lora(nn.Module):
         super().__init__()
         self.parts, self.r, self.slots = tuple(parts), r, slots
         # (slots, P * r, inputs): the thin matrices of all parts read x in one matmul
-        self.a = nn.Parameter(zeros((slots, len(parts) * r, linear.inputs), dtype, linear.weight.device))
+        self.a = self._slots(len(parts) * r, linear.inputs, dtype, linear.weight.device)
         # of each part (slots, r, outputs): a number of the thin row is multiplied with what lies side by side
-        self.b = nn.ParameterList(
-            zeros((slots, r, stop - start), dtype, linear.weight.device) for _, start, stop in parts
-        )
+        self.b = nn.ParameterList(self._slots(r, stop - start, dtype, linear.weight.device) for _, start, stop in parts)
         sizes = (linear.inputs, *(stop - start for _, start, stop in parts))
         self.even = math.gcd(*sizes)  # all of them are multiples of it
         self.scale = np.ones(slots)
+        self.factors = np.ones((slots, len(parts) * r), np.float32)  # what the compiled loops multiply a thin row with
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
         self._spans = np.array([(start, stop) for _, start, stop in parts])
         self._ups = np.empty(len(parts), np.int64)  # addresses of what ``_numbers`` gave last
@@ -56,18 +55,29 @@ class Lora(nn.Module):
 
     def put(self, slot: int, part: int, a: Tensor | None, b: Tensor | None) -> None:
         """Write a (rank, inputs) and b (outputs, rank) of one part, None for nothing. ``changed`` has to follow."""
-        rank, first, stop = 0, part * self.r, (part + 1) * self.r
+        rank, first = 0, part * self.r
         if a is not None and b is not None:
             rank = len(a)
             self.a[slot, first : first + rank] = a
             self.b[part][slot, :rank] = b.t()
+        self._empty(slot, part, rank)
+
+    def read(self, slot: int, part: int) -> tuple[Tensor, Tensor]:
+        """The matrices of one part, a (r, inputs) and b (outputs, r)."""
+        return self.a[slot, part * self.r : (part + 1) * self.r].detach(), self.b[part][slot].detach().t()
+
+    def _slots(self, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> nn.Parameter:
+        return nn.Parameter(zeros((self.slots, rows, columns), dtype, device), requires_grad=dtype.is_floating_point)
+
+    def _empty(self, slot: int, part: int, rank: int) -> None:
+        """Nothing above this rank."""
         if rank < self.r:
-            self.a[slot, first + rank : stop] = 0
+            self.a[slot, part * self.r + rank : (part + 1) * self.r] = 0
             self.b[part][slot, rank:] = 0
 
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         """Also tells that the slot's matrices are others now (``changed``)."""
-        self.scale[slot], self.rank[slot] = scale, rank
+        self.scale[slot], self.rank[slot], self.factors[slot] = scale, rank, scale
         if self._scales is not None:
             self._scales[slot] = scale
         self.changed()
@@ -97,7 +107,7 @@ class Lora(nn.Module):
         kernels = compiled(x)
         if rows.each is not None and kernels is not None and self.even % kernels.LANES == 0:
             a, b = self._numbers(x.dtype)
-            kernels.lora(x, a, b, self.scale, rows.each, self._spans, y)
+            kernels.lora(x, a, b, self.factors, rows.each, self._spans, y)
             return
         if rows.slots is not None:
             self._fetch(y, x, rows.slots)
@@ -131,7 +141,7 @@ class Lora(nn.Module):
         """Where the slots lie in this dtype, as ``stack_loops.LORA_FIELDS`` says."""
         a, b = self._numbers(dtype)
         self._ups[:] = [part.data_ptr() for part in b]
-        tables = (table.ctypes.data for table in (self._ups, self.scale, self._spans))
+        tables = (table.ctypes.data for table in (self._ups, self.factors, self._spans))
         return a.data_ptr(), *tables, len(self.parts), a.shape[1], self.slots
 
     def _numbers(self, dtype: torch.dtype) -> tuple[Tensor, Sequence[Tensor]]:
@@ -197,11 +207,16 @@ def _in_slot(gradient: Tensor, parameter: Tensor, slot: int) -> Tensor:
 
 
 def attach(
-    decoder: "Decoder", r: int, targets: Sequence[str] = ALL_LINEAR, slots: int = 1, dtype: torch.dtype | None = None
+    decoder: "Decoder",
+    r: int,
+    targets: Sequence[str] = ALL_LINEAR,
+    slots: int = 1,
+    dtype: torch.dtype | None = None,
+    kind: type[Lora] = Lora,
 ) -> None:
     """Put empty slots (they change nothing) of rank up to ``r`` beside every linear layer whose name is a target.
 
-    Called again it grows what is there, and keeps what the slots hold; nothing shrinks.
+    Called again it grows what is there, and keeps what the slots hold, and their kind; nothing shrinks.
     """
     for linear in decoder.linears:
         old, spans, start = linear.lora, [], 0
@@ -214,8 +229,9 @@ def attach(
             continue
         if old is not None and old.r >= r and old.slots >= slots and len(old.parts) == len(spans):
             continue
-        kind = dtype or (old.a.dtype if old is not None else linear.weight.dtype)
-        grown = Lora(linear, spans, max(r, old.r if old else 0), max(slots, old.slots if old else 0), kind)
+        kept = dtype or (old.a.dtype if old is not None else linear.weight.dtype)
+        rank, room = max(r, old.r if old else 0), max(slots, old.slots if old else 0)
+        grown = (type(old) if old is not None else kind)(linear, spans, rank, room, kept)
         if old is not None:
             _copy(old, grown)
         linear.lora = grown
@@ -227,7 +243,7 @@ def _copy(old: Lora, new: Lora) -> None:
     for slot in range(old.slots):
         if old.rank[slot]:  # the memory of the others is not touched
             for p, (name, _, _) in enumerate(old.parts):
-                new.put(slot, names.index(name), old.a[slot, p * old.r : (p + 1) * old.r], old.b[p][slot].t())
+                new.put(slot, names.index(name), *old.read(slot, p))
         new.set_scale(slot, old.scale[slot], old.rank[slot])
 
 
@@ -245,11 +261,10 @@ def initialise(decoder: "Decoder", slot: int, r: int, alpha: float, seed: int) -
     for lora in loras(decoder):
         if r > lora.r:
             raise InvalidRequest(f"Rank {r} does not fit slots of rank {lora.r}; attach(decoder, r={r}) first.")
-        clear(lora, slot)
         bound = 1 / math.sqrt(lora.a.shape[-1])
-        for p in range(len(lora.parts)):
+        for p, (_, start, stop) in enumerate(lora.parts):
             drawn = torch.empty(r, lora.a.shape[-1]).uniform_(-bound, bound, generator=generator)
-            lora.a[slot, p * lora.r : p * lora.r + r] = drawn.to(lora.a)
+            lora.put(slot, p, drawn, torch.zeros(stop - start, r))
         lora.set_scale(slot, alpha / r, r)
 
 
@@ -282,6 +297,6 @@ def merged(linear: Linear, slot: int) -> Tensor:
     weight = linear.weight.detach().to(torch.float32, copy=True)
     if (lora := linear.lora) is not None:
         for p, (_, start, stop) in enumerate(lora.parts):
-            a, b = lora.a[slot, p * lora.r : (p + 1) * lora.r].detach(), lora.b[p][slot].detach()
-            weight[start:stop].addmm_(b.float().t(), a.float(), alpha=lora.scale[slot])
+            a, b = lora.read(slot, p)
+            weight[start:stop].addmm_(b.float(), a.float(), alpha=lora.scale[slot])
     return weight

@@ -16,6 +16,7 @@ from hypotez.nn.decoder import Angles, Block, Decoder
 from hypotez.nn.kept import Kept
 from hypotez.nn.linear import Linear
 from hypotez.nn.lora import changes
+from hypotez.nn.lora_eight import EightBitLora
 from hypotez.nn.packed import Panels
 from hypotez.nn.rows import Rows
 from hypotez.nn.stack_loops import FIELDS, LORA_FIELDS, Rooms, Sizes
@@ -53,7 +54,7 @@ class Stack:
         return cls(decoder) if len(kinds) == 1 and None not in kinds else None
 
     def takes(self, kept: Kept, rows: Rows | None) -> bool:
-        """Whether keys and values lie as the loops want them, and the adapters, if any, are of sizes they can add."""
+        """Whether keys and values lie as the loops want them, and the adapters, if any, are such as they can add."""
         if rows is None or not kept.paired:
             return kept.paired
         self._look()
@@ -93,12 +94,16 @@ class Stack:
         """See where the adapters of each product lie, (layers, 4, LORA_FIELDS), unless they lie where they did."""
         if self._as_of == (now := changes()):
             return
+        self._as_of = now
         nothing = (0,) * len(LORA_FIELDS)
         loras = [linear.lora for linear in self._linears]
-        self._addable = all(lora is None or lora.even % kernels.LANES == 0 for lora in loras)
+        self._addable = all(
+            lora is None or (isinstance(lora, EightBitLora) and lora.even % kernels.LANES == 0) for lora in loras
+        )
+        if not self._addable:
+            return
         places = [nothing if lora is None else lora.places(torch.bfloat16) for lora in loras]
         self._adapters = np.array(places, np.int64).reshape(-1, 4, len(LORA_FIELDS))
-        self._as_of = now
 
 
 def _addresses(block: Block, window: int | None) -> list[int]:

@@ -8,7 +8,7 @@ split among threads does the share ``part`` of ``parts``.
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, float64, int64, uint16, uint32
+from numba import float32, int8, int64, uint16, uint32
 
 from hypotez.nn.loops import array, copy, gated, lora_part, normed, turn
 from hypotez.nn.native import apart, compiled, inner, meet, spread
@@ -24,9 +24,9 @@ FIELDS = (
 _NORM, _QKV, _QKV_SCALE, _QKV_BIAS, _Q_NORM, _K_NORM, _O, _O_SCALE, _O_BIAS = range(9)
 _MLP_NORM, _GATE_UP, _GATE_UP_SCALE, _GATE_UP_BIAS, _DOWN, _DOWN_SCALE, _DOWN_BIAS = range(9, 16)
 _ROTATED, _WINDOW = 16, 17
-# Of the adapters of a product: addresses of ``lora``'s a, b, scale, spans; how many spans, their ranks together, slots
-LORA_FIELDS = ("a", "ups", "scale", "spans", "parts", "width", "slots")
-_A, _UPS, _SCALE, _SPANS, _PARTS, _WIDTH, _SLOTS = range(7)
+# Of a product's adapters: addresses of ``lora``'s a, b, factors and spans, how many spans, their ranks together, slots
+LORA_FIELDS = ("a", "ups", "factors", "spans", "parts", "width", "slots")
+_A, _UPS, _FACTORS, _SPANS, _PARTS, _WIDTH, _SLOTS = range(7)
 _NOTHING = np.int64(0)  # an address, or a place; of the same type as the others
 _OF_QKV, _OF_O, _OF_GATE_UP, _OF_DOWN = (np.int64(i) for i in range(4))
 
@@ -191,11 +191,11 @@ def _unit(team, code, w, lora, slots, rooms, sizes, part, parts):
 
 @inner(inline="always")
 def _adapt(lora, slots, x, y, inputs, outputs, sizes, part, parts):
-    like, parts_of, width, room = uint16(0), lora[_PARTS], lora[_WIDTH], lora[_SLOTS]
+    like, code, parts_of, width, room = uint16(0), int8(0), lora[_PARTS], lora[_WIDTH], lora[_SLOTS]
     x, y = array(x, like, (sizes.count, inputs)), array(y, like, (sizes.count, outputs))
-    a, scale = array(lora[_A], like, (room, width, inputs)), array(lora[_SCALE], float64(0), (room,))
+    a, factors = array(lora[_A], code, (room, width, inputs)), array(lora[_FACTORS], float32(0), (room, width))
     ups, spans = array(lora[_UPS], int64(0), (parts_of,)), array(lora[_SPANS], int64(0), (parts_of, 2))
-    lora_part(like, x, a, ups, scale, slots, spans, y, part, parts)
+    lora_part(code, x, a, ups, factors, slots, spans, y, part, parts)
 
 
 @inner()
