@@ -21,6 +21,7 @@ class Rope:
         with torch.device("cpu"):  # also where the model itself is laid out on the meta device
             frequencies, self.magnitude = _frequencies(theta, self.rotary_dim, scaling or {}, config.max_positions)
         self._frequencies = {torch.device("cpu"): frequencies}
+        self._tables: dict[torch.dtype, tuple[Tensor, Tensor]] = {}  # for positions from 0 on
 
     @property
     def frequencies(self) -> Tensor:
@@ -32,6 +33,15 @@ class Rope:
 
         The first half of sin is negative, so that a turn is ``x * cos + swapped halves of x * sin``.
         """
+        if positions.device.type != "cpu":  # there the host must not look at positions
+            return self._computed(positions, dtype)
+        table, needed = self._tables.get(dtype), int(positions.max()) + 1 if len(positions) else 1
+        if table is None or needed > len(table[0]):
+            with torch.inference_mode(False):  # or nobody could train with it outside of that mode
+                table = self._tables[dtype] = self._computed(torch.arange(1 << (needed - 1).bit_length()), dtype)
+        return table[0].index_select(0, positions), table[1].index_select(0, positions)
+
+    def _computed(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         device = positions.device
         if device not in self._frequencies:
             self._frequencies[device] = self._frequencies[torch.device("cpu")].to(device)
