@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypotez.nn import loops, paired_loops, stack_loops, tiles
+from hypotez.nn import attend_loops, loops, paired_loops, product_loops, stack_loops, tiles
 from hypotez.nn.kept import Kept
 from hypotez.nn.lanes import LANES as LANES  # of which rows of products are multiples
 from hypotez.nn.native import Guarded, Team, team
@@ -30,8 +30,8 @@ Array = NDArray[np.int32]
 
 _likeliest, _lookup = Guarded(loops.likeliest), Guarded(loops.lookup)
 _norm, _swiglu, _split = Guarded(loops.norm), Guarded(loops.swiglu), Guarded(loops.split)
-_attend, _product, _lora = Guarded(loops.attend), Guarded(loops.product), Guarded(loops.lora)
-_eight_bits = Guarded(loops.eight_bits)
+_attend, _product, _lora = Guarded(attend_loops.attend), Guarded(product_loops.product), Guarded(product_loops.lora)
+_eight_bits = Guarded(product_loops.eight_bits)
 _attend_pairs = Guarded(paired_loops.attend)
 _panels, _stack = Guarded(stack_loops.product), Guarded(stack_loops.run, seconds=15)
 

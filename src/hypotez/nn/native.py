@@ -26,7 +26,10 @@ from numba.extending import intrinsic
 Team = tuple[int, int, int, int]
 
 # What is compiled into one another. numba looks only at the file of the function that is called.
-_SOURCES = ("native", "lanes", "tiles", "pairs", "loops", "loops_back", "paired_loops", "stack_loops")
+_SOURCES = (
+    *("native", "lanes", "tiles", "pairs", "loops", "loops_back"),
+    *("attend_loops", "product_loops", "paired_loops", "stack_loops"),
+)
 
 _HOW: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 _names = itertools.count()

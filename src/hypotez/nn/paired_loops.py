@@ -9,8 +9,9 @@ import math
 import numpy as np
 from numba import float32, uint16
 
+from hypotez.nn.attend_loops import softmax
 from hypotez.nn.lanes import LANES
-from hypotez.nn.loops import array, narrow, narrowed, softmax
+from hypotez.nn.loops import array, narrow, narrowed
 from hypotez.nn.native import compiled, inner, spread
 from hypotez.nn.pairs import QUERIES, score, weigh_pairs
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import float32, int8, int64, uint16, uint32
 
-from hypotez.nn.loops import array, copy, gated, lora_part, normed, turn
+from hypotez.nn.loops import array, copy, gated, normed, turn
 from hypotez.nn.native import apart, compiled, inner, meet, spread
 from hypotez.nn.paired_loops import attend_part, keep_key, keep_value, paired
+from hypotez.nn.product_loops import lora_part
 from hypotez.nn.tiles import COLUMNS, ROWS, tile
 
 # Columns of the table of a layer's weights: addresses, 0 for what the layer does not have
@@ -105,7 +106,7 @@ def _panels(x, weight, scale, bias, added, out, count, pairs, first, stop, then)
 @compiled()
 def run(team, threads, code, weights, cached, adapters, slots, places, shape, eps, softcap, rooms, sizes):
     """weights (layers, FIELDS) are in panels as ``product`` takes them, cached (layers, 2) addresses of keys and values
-    of ``shape``, adapters (layers, 4, LORA_FIELDS) or no layers, slots (count,) as ``loops.lora`` takes it, places as
+    of ``shape``, adapters (layers, 4, LORA_FIELDS) or no layers, slots (count,) as ``kernels.lora`` takes it, places as
     ``kernels.attend`` does.
     """
     given = team, code, weights, cached, adapters, slots, places, shape, eps, softcap, rooms, sizes
