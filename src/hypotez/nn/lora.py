@@ -47,8 +47,7 @@ class Lora(nn.Module):
         self.scale = np.ones(slots)
         self.factors = np.ones((slots, len(parts) * r), np.float32)  # what the compiled loops multiply a thin row with
         self.rank = [0] * slots  # of the adapter in the slot; rows of ``a`` above it are zero
-        self._spans = np.array([(start, stop) for _, start, stop in parts])
-        self._ups = np.empty(len(parts), np.int64)  # addresses of what ``_numbers`` gave last
+        self.spans = np.array([(start, stop) for _, start, stop in parts])
         self._converted: dict[torch.dtype, tuple[Tensor, Sequence[Tensor]]] = {}
         self._scales: Tensor | None = None  # ``scale`` on the device, once rows were fetched there
         _count_change()
@@ -107,7 +106,7 @@ class Lora(nn.Module):
         kernels = compiled(x)
         if rows.each is not None and kernels is not None and self.even % kernels.LANES == 0:
             a, b = self._numbers(x.dtype)
-            kernels.lora(x, a, b, self.factors, rows.each, self._spans, y)
+            kernels.lora(x, a, b, self.factors, rows.each, self.spans, y)
             return
         if rows.slots is not None:
             self._fetch(y, x, rows.slots)
@@ -136,13 +135,6 @@ class Lora(nn.Module):
         for (_, start, stop), thin, b in zip(self.parts, z.chunk(len(self.parts), 1), self.b, strict=True):
             said = torch.bmm(thin.unsqueeze(1), b.index_select(0, used).to(x.dtype)).squeeze(1)
             y.narrow(1, start, stop - start).add_(said)
-
-    def places(self, dtype: torch.dtype) -> tuple[int, ...]:
-        """Where the slots lie in this dtype, as ``stack_loops.LORA_FIELDS`` says."""
-        a, b = self._numbers(dtype)
-        self._ups[:] = [part.data_ptr() for part in b]
-        tables = (table.ctypes.data for table in (self._ups, self.factors, self._spans))
-        return a.data_ptr(), *tables, len(self.parts), a.shape[1], self.slots
 
     def _numbers(self, dtype: torch.dtype) -> tuple[Tensor, Sequence[Tensor]]:
         """``a`` and ``b`` in this dtype: themselves, or a copy."""

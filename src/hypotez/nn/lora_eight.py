@@ -15,6 +15,7 @@ from torch import Tensor
 from hypotez.nn.fused import installed
 from hypotez.nn.linear import Linear
 from hypotez.nn.lora import Lora
+from hypotez.nn.rows import Rows
 
 
 class EightBitLora(Lora):
@@ -25,6 +26,7 @@ class EightBitLora(Lora):
     ) -> None:
         super().__init__(linear, parts, r, slots, torch.int8)
         self._steps = np.ones_like(self.factors)  # of a number of the thin row, those of ``a`` and ``b`` multiplied
+        self._ups = np.empty(len(parts), np.int64)  # addresses of ``b``
 
     def put(self, slot: int, part: int, a: Tensor | None, b: Tensor | None) -> None:
         kernels = installed("kernels")
@@ -44,6 +46,16 @@ class EightBitLora(Lora):
     def set_scale(self, slot: int, scale: float, rank: int) -> None:
         super().set_scale(slot, scale, rank)
         self.factors[slot] *= self._steps[slot]
+
+    def add(self, y: Tensor, x: Tensor, rows: Rows) -> None:
+        assert rows.each is not None, "the compiled loops are told each row's slot"
+        super().add(y, x, rows)
+
+    def places(self) -> tuple[int, ...]:
+        """Where the slots lie, as ``stack_loops.LORA_FIELDS`` says."""
+        self._ups[:] = [part.data_ptr() for part in self.b]
+        tables = (table.ctypes.data for table in (self._ups, self.factors, self.spans))
+        return self.a.data_ptr(), *tables, len(self.parts), self.a.shape[1], self.slots
 
     def _numbers(self, dtype: torch.dtype) -> tuple[Tensor, Sequence[Tensor]]:
         return self.a, self.b  # type: ignore[return-value]

@@ -54,7 +54,7 @@ class Stack:
         return cls(decoder) if len(kinds) == 1 and None not in kinds else None
 
     def takes(self, kept: Kept, rows: Rows | None) -> bool:
-        """Whether keys and values lie as the loops want them, and the adapters, if any, are such as they can add."""
+        """Whether keys and values lie as the loops want them, and the adapters, if any, are in eight bits."""
         if rows is None or not kept.paired:
             return kept.paired
         self._look()
@@ -97,12 +97,8 @@ class Stack:
         self._as_of = now
         nothing = (0,) * len(LORA_FIELDS)
         loras = [linear.lora for linear in self._linears]
-        self._addable = all(
-            lora is None or (isinstance(lora, EightBitLora) and lora.even % kernels.LANES == 0) for lora in loras
-        )
-        if not self._addable:
-            return
-        places = [nothing if lora is None else lora.places(torch.bfloat16) for lora in loras]
+        self._addable = all(lora is None or isinstance(lora, EightBitLora) for lora in loras)
+        places = [lora.places() if isinstance(lora, EightBitLora) else nothing for lora in loras]
         self._adapters = np.array(places, np.int64).reshape(-1, 4, len(LORA_FIELDS))
 
 
