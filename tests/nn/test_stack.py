@@ -27,6 +27,7 @@ KINDS = {
     "a cap on the scores": {"attention_softcap": 5.0},
 }
 SPANS = [(0, 11), (4, 1), (16, 1), (33, 1), (20, 5)]
+ADAPTED = [0] * 11 + [1, -1, 0] + [1] * 5  # the slot of each row
 
 
 @torch.no_grad()
@@ -63,7 +64,7 @@ def step(decoder, spans, slots=None, seed=3):
     return hidden, [tensor for layer in range(decoder.config.layers) for tensor in cache.rows(layer)]
 
 
-@pytest.mark.parametrize("slots", [None, [0] * 11 + [1, -1, 0] + [1] * 5], ids=["no adapters", "adapters"])
+@pytest.mark.parametrize("slots", [None, ADAPTED], ids=["no adapters", "adapters"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_call_does_what_the_layers_do(kind, slots):
     decoder = packed(adapters=2 if slots else 0, **KINDS[kind])
@@ -80,12 +81,12 @@ def test_one_call_does_what_the_layers_do(kind, slots):
 
 
 def test_weights_of_eight_bits_do_what_the_layers_do():
-    decoder = packed(weights=Weights.INT8, **KINDS["biases"])
-    together = step(decoder, SPANS)[0]
+    decoder, slots = packed(adapters=2, weights=Weights.INT8, **KINDS["biases"]), torch.tensor(ADAPTED)
+    together = step(decoder, SPANS, slots)[0]
 
     decoder.stack = None
 
-    torch.testing.assert_close(together, step(decoder, SPANS)[0], rtol=0.05, atol=0.05)
+    torch.testing.assert_close(together, step(decoder, SPANS, slots)[0], rtol=0.05, atol=0.05)
 
 
 def test_rows_are_the_same_to_the_last_bit_in_a_step_with_more_rows_than_a_tile():
