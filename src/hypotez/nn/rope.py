@@ -12,6 +12,8 @@ from torch import Tensor
 
 from hypotez.nn.config import DecoderConfig
 
+_KNOWN = 1024  # positions in a table at least
+
 
 class Rope:
     """cos and sin for positions, at one base. A plain object: its float32 table must not follow the model's dtype."""
@@ -33,13 +35,15 @@ class Rope:
 
         The first half of sin is negative, so that a turn is ``x * cos + swapped halves of x * sin``.
         """
-        if positions.device.type != "cpu":  # there the host must not look at positions
+        if positions.device.type != "cpu":
             return self._computed(positions, dtype)
-        table, needed = self._tables.get(dtype), int(positions.max()) + 1 if len(positions) else 1
-        if table is None or needed > len(table[0]):
-            with torch.inference_mode(False):  # or nobody could train with it outside of that mode
-                table = self._tables[dtype] = self._computed(torch.arange(1 << (needed - 1).bit_length()), dtype)
-        return table[0].index_select(0, positions), table[1].index_select(0, positions)
+        try:
+            return _rows(self._tables[dtype], positions)
+        except (KeyError, IndexError):  # none yet, or farther than ever: to look first would take as long as this does
+            known = max(_KNOWN, 1 << int(positions.max()).bit_length())
+        with torch.inference_mode(False):  # or nobody could train with it outside of that mode
+            self._tables[dtype] = self._computed(torch.arange(known), dtype)
+        return _rows(self._tables[dtype], positions)
 
     def _computed(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         device = positions.device
@@ -48,6 +52,11 @@ class Rope:
         angles = positions[:, None].float() * self._frequencies[device]
         cos, sin = (angles.cos() * self.magnitude).to(dtype), (angles.sin() * self.magnitude).to(dtype)
         return torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
+
+
+def _rows(table: tuple[Tensor, Tensor], positions: Tensor) -> tuple[Tensor, Tensor]:
+    cos, sin = table
+    return cos.index_select(0, positions), sin.index_select(0, positions)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
