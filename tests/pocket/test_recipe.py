@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.tiny import serving_decoder
 
 from hypotez.nn.attention import plain
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.decoder import Decoder
 from hypotez.nn.load import load
+from hypotez.nn.packed import pack
 from hypotez.pocket import FOLDER, batches, curriculum, evaluate, pretrain, tokenizer
 from hypotez.pocket.conversation import Conversation, Pen, Turn, expand, normalised, segments, split
 from hypotez.pocket.lessons import arithmetic, geography, service
@@ -169,3 +171,16 @@ def test_every_service_topic_has_facts_and_wordings():
         for topic, facts, questions in service.intents(language):
             assert facts, topic
             assert len(questions) >= 6, topic
+
+
+def test_a_model_laid_out_for_serving_answers_a_batch_as_before():
+    decoder = serving_decoder(torch.bfloat16, vocab_size=96, intermediate_size=96, layers=2, kv_heads=4)
+    groups = [(2, 7), (1, 9)]
+    tokens, positions = torch.arange(23) % 96, torch.cat([torch.arange(n) for n in (7, 7, 9)])
+    with torch.no_grad():
+        expected = decoder(tokens, positions, batches.Groups(groups, torch.bfloat16))
+        pack(decoder)
+
+        found = decoder(tokens, positions, batches.Groups(groups, torch.bfloat16))
+
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)

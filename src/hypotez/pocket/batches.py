@@ -33,6 +33,8 @@ class Batch:
 class Groups:
     """An `Attend` for a batch, written out: on short rows two matmuls beat the fused kernel's way back fourfold."""
 
+    kept = None
+
     def __init__(self, groups: Sequence[tuple[int, int]], dtype: torch.dtype) -> None:
         self.groups = groups
         self.masks = {n: torch.full((n, n), float("-inf"), dtype=dtype).triu(1) for _, n in groups}
