@@ -10,12 +10,13 @@ import torch
 from hypotez.backend import Card, Source
 from hypotez.engine.engine import EngineOptions
 from hypotez.engine.local import LocalBackend, LocalOptions, open_base
-from hypotez.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound, Overloaded
+from hypotez.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound, Overloaded, SettingsError
 from hypotez.nn.adapters import save_adapter
 from hypotez.nn.load import load
 from hypotez.nn.lora import attach, initialise, loras
 from hypotez.nn.packed import Int8, Panels
 
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
 USER = [{"role": "user", "content": "What is the capital of France?"}]
 TOOLS = [
     {
@@ -409,3 +410,19 @@ def test_the_setting_of_the_weights_reaches_the_engine(folder):
     products = [linear.product for linear in runner.engine.decoder.linears]
     assert all(isinstance(p, Int8) or (isinstance(p, Panels) and p.scale is not None) for p in products)
     runner.close()
+
+
+@pytest.mark.parametrize(
+    ("device", "cure"),
+    [
+        pytest.param("cuda", "finds no NVIDIA GPU here; set it to auto or cpu", marks=NO_GPU),
+        pytest.param("cuda:1", "engine.device is 'cuda:1'", marks=NO_GPU),
+        ("gpu", "There is no device 'gpu'; set engine.device to auto, cpu or cuda"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named_with_the_cure(folder, device, cure):
+    source = Source(str(folder), None, Card("tiny"))
+    backend = LocalBackend({"tiny": source}.get, list, LocalOptions(device=device))
+
+    with pytest.raises(SettingsError, match=cure):
+        asyncio.run(answer(backend, model="tiny"))

@@ -20,7 +20,7 @@ from torch import Tensor
 from hypotez.backend import Card, Json
 from hypotez.engine.guide import Grammars
 from hypotez.engine.mailbox import Mailbox
-from hypotez.engine.precision import choose_dtype
+from hypotez.engine.precision import choose_device, choose_dtype
 from hypotez.engine.reply import Reply
 from hypotez.engine.request import ChatRequest, read
 from hypotez.engine.sampler import choose
@@ -57,7 +57,7 @@ class GenerateBackend:
         sees = "vision_config" in kind
         library: Any = transformers
         loader = library.AutoModelForImageTextToText if sees else library.AutoModelForCausalLM
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        device = choose_device(device)
         try:
             model = loader.from_pretrained(folder, dtype=choose_dtype(dtype, device)).to(device).eval()
             look = library.AutoProcessor.from_pretrained(folder) if sees else None

@@ -19,7 +19,7 @@ from hypotez.engine.engine import Engine, EngineOptions
 from hypotez.engine.guide import Grammars
 from hypotez.engine.mailbox import Mailbox
 from hypotez.engine.metrics import Histogram
-from hypotez.engine.precision import choose_dtype
+from hypotez.engine.precision import choose_device, choose_dtype
 from hypotez.engine.reply import Reply
 from hypotez.engine.request import read
 from hypotez.engine.runner import Job, Runner
@@ -171,9 +171,7 @@ def _open(name: str, options: LocalOptions) -> Base:
     keep_few()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(options.device)
     folder = find(name)
     chat = Chat.open(folder)
     decoder = load(folder, choose_dtype(options.dtype, device), device)

@@ -1,4 +1,4 @@
-"""Which dtype the weights are kept in. Chosen once, by processor, and logged with the reason."""
+"""Where the weights are kept, and in which dtype. Chosen once, by processor, and logged with the reason."""
 
 import logging
 from pathlib import Path
@@ -27,6 +27,20 @@ def choose_dtype(asked: str, device: str) -> torch.dtype:
         dtype, reason = torch.float32, "this processor has no bfloat16 instructions"
     log.info("Weights in %s: %s.", str(dtype).removeprefix("torch."), reason)
     return dtype
+
+
+def choose_device(asked: str) -> str:
+    """``auto`` is an NVIDIA GPU that torch can use, else the processor."""
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.partition(":")[0] not in ("cpu", "cuda"):
+        raise SettingsError(f"There is no device '{asked}'; set engine.device to auto, cpu or cuda.")
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(
+            f"engine.device is '{asked}', but torch {torch.__version__} finds no NVIDIA GPU here; set it to auto or "
+            "cpu, or install torch for CUDA and the GPU's driver."
+        )
+    return asked
 
 
 def native_bfloat16() -> bool:
