@@ -16,6 +16,7 @@ from torch import Tensor
 from hypotez.nn.config import DecoderConfig
 from hypotez.nn.fused import installed
 from hypotez.nn.kept import Kept
+from hypotez.nn.memory import zeros
 
 Ints = NDArray[np.int32]
 Varlen = Callable[..., Tensor]  # with the arguments of ``torch.nn.attention.varlen.varlen_attn``
@@ -37,7 +38,7 @@ class Cache:
         # Heads first: what is gathered lies as the products want it.
         self._shape = blocks, config.kv_heads, size, config.head_dim
         # Zeros, because what is masked out still must be finite; the pages are the system's until written to.
-        self._both = [torch.zeros(2, *self._shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self._both = [zeros((2, *self._shape), dtype, torch.device(device)) for _ in range(config.layers)]
         self.keys, self.values = [both[0] for both in self._both], [both[1] for both in self._both]
         kernels = installed("kernels")
         # The compiled loops, where they can do the work
